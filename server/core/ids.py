@@ -1,0 +1,33 @@
+"""Ids: UUIDv7 made by the application, one NewType each, so that a user passed for a slot fails the type check."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from typing import NewType
+from uuid import UUID
+
+UserId = NewType("UserId", UUID)
+PatientId = NewType("PatientId", UUID)
+DoctorId = NewType("DoctorId", UUID)
+SlotId = NewType("SlotId", UUID)
+ConsultationId = NewType("ConsultationId", UUID)
+PaymentId = NewType("PaymentId", UUID)
+PrescriptionId = NewType("PrescriptionId", UUID)
+MessageId = NewType("MessageId", UUID)
+SessionId = NewType("SessionId", UUID)
+EventId = NewType("EventId", UUID)
+AttachmentId = NewType("AttachmentId", UUID)
+
+
+def new_id(now: datetime) -> UUID:
+    """A UUIDv7 (RFC 9562 section 5.7) of the millisecond `now`, 74 bits of it random. It tells its time; it is no secret."""
+    milliseconds = int(now.timestamp() * 1000)
+    value = milliseconds << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
+    return UUID(int=value)
+
+
+def made_at(id_: UUID) -> datetime:
+    """The millisecond that a UUIDv7 was made at, UTC: `created_at` of partitioned rows."""
+    milliseconds = id_.int >> 80
+    return datetime.fromtimestamp(milliseconds // 1000, UTC).replace(microsecond=milliseconds % 1000 * 1000)

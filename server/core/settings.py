@@ -1,0 +1,199 @@
+"""Settings: read from the environment once, at start; every mistake is reported at once, by the variable's name."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import stat
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "AMRUTAM_"
+DEV_SECRET = "amrutam-development-secret-not-for-production"  # noqa: S105 - production refuses it by name
+
+
+class Environment(StrEnum):
+    """Which defaults hold: dev is the demo, test the test run, production the real thing."""
+
+    DEV = "dev"
+    TEST = "test"
+    PRODUCTION = "production"
+
+
+# Pool sizes by environment: the adapter settings that the seed keeps in prisma.config.ts.
+POOL_SIZES: Mapping[Environment, tuple[int, int]] = {
+    Environment.DEV: (2, 10),
+    Environment.TEST: (1, 8),
+    Environment.PRODUCTION: (4, 20),
+}
+
+
+class SettingsMistake(Exception):
+    """The environment holds something the server cannot start with. One line a mistake."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Each field is `AMRUTAM_<NAME>`; a secret may come as `AMRUTAM_<NAME>_FILE`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", case_sensitive=False, hide_input_in_errors=True
+    )
+
+    environment: Environment = Field(default=Environment.DEV, description="dev, test or production.")
+    demo: bool = Field(default=False, description="Demo profile: no second factor, no mail check, no lead time.")
+
+    database_url: SecretStr = Field(
+        default=SecretStr("postgresql://amrutam_app@127.0.0.1:5432/amrutam"),
+        description="PostgreSQL as the role amrutam_app, which owns nothing.",
+    )
+    migrate_url: SecretStr | None = Field(default=None, description="PostgreSQL as the owner; only `migrate` uses it.")
+    replica_url: SecretStr | None = Field(
+        default=None, description="Read replica for public listings, if there is one."
+    )
+    pool_min: int | None = Field(default=None, ge=0, le=200, description="Connections kept open; by environment.")
+    pool_max: int | None = Field(default=None, ge=1, le=500, description="Connections at most; by environment.")
+    statement_cache: bool = Field(default=True, description="Off behind PgBouncer in transaction mode.")
+    command_timeout_seconds: float = Field(default=5.0, gt=0, le=300, description="A statement longer than this fails.")
+
+    redis_url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), description="Redis or Valkey.")
+    redis_timeout_seconds: float = Field(default=0.25, gt=0, le=30, description="A Redis call longer than this fails.")
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8080, ge=1, le=65535, description="Port to listen on.")
+    public_url: str = Field(default="http://127.0.0.1:8080", description="What browsers and mails call this server.")
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Origins whose pages may act, comma separated; public_url is always among them."
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Networks whose forwarding headers count, comma separated; none by default."
+    )
+    limit_factor: float = Field(default=1.0, gt=0, le=1000, description="Multiplies the REST request budgets.")
+
+    secret: SecretStr = Field(default=SecretStr(DEV_SECRET), description="Root of CSRF tokens and keyed hashes.")
+    key_encryption_key: SecretStr = Field(
+        default=SecretStr(DEV_SECRET), description="Wraps every data key (AES-256-GCM); at least 32 characters."
+    )
+    old_key_encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(), description="Earlier key-encryption keys, comma separated, still able to unwrap."
+    )
+    demo_password: SecretStr | None = Field(default=None, description="Password of the demo accounts.")
+    sandbox_secret: SecretStr = Field(
+        default=SecretStr(DEV_SECRET), description="Signs the sandbox gateway's webhooks."
+    )
+
+    smtp_url: SecretStr | None = Field(
+        default=None, description="smtp[s]://user:pass@host:port; absent: the inbox page."
+    )
+    mail_from: str = Field(default="Amrutam <no-reply@amrutam.local>", description="Sender of every mail.")
+    clinic_phone: str = Field(default="+91 00000 00000", description="Where a patient phones when video fails.")
+
+    hold_minutes: int = Field(default=15, ge=1, le=120, description="How long an unpaid booking keeps its slot.")
+    slots_days_ahead: int = Field(default=60, ge=1, le=366, description="How far ahead slots are made.")
+    lead_minutes: int | None = Field(default=None, ge=0, le=10080, description="Minimum notice; by profile 0 or 10.")
+    daily_limit: int | None = Field(default=None, ge=0, le=100, description="Bookings a patient a day; 0 is no limit.")
+
+    clock_shift_seconds: float = Field(default=0.0, description="Added to the clock; the development profile only.")
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged.")
+    data_dir: Path | None = Field(default=None, description="Folder of the embedded services; `up` sets it.")
+
+    @field_validator("allowed_origins", "trusted_proxies", "old_key_encryption_keys", mode="before")
+    @classmethod
+    def split_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ipaddress.ip_network(network, strict=False)
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def without_slash(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def fits_the_environment(self) -> Self:
+        if self.environment is Environment.PRODUCTION:
+            for name in ("secret", "key_encryption_key", "sandbox_secret"):
+                value: SecretStr = getattr(self, name)
+                if value.get_secret_value() == DEV_SECRET:
+                    raise ValueError(f"{PREFIX}{name.upper()} is missing: production starts with no default secret")
+                if len(value.get_secret_value()) < 32:
+                    raise ValueError(f"{PREFIX}{name.upper()} is shorter than 32 characters")
+            if self.demo:
+                raise ValueError(f"{PREFIX}DEMO is on: production has no demo accounts")
+            if self.clock_shift_seconds:
+                raise ValueError(f"{PREFIX}CLOCK_SHIFT_SECONDS is for development only")
+        return self
+
+    @property
+    def pool_sizes(self) -> tuple[int, int]:
+        """Connections at least and at most."""
+        least, most = POOL_SIZES[self.environment]
+        least = least if self.pool_min is None else self.pool_min
+        most = most if self.pool_max is None else self.pool_max
+        return min(least, most), most
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The exact Origin values that may act."""
+        return frozenset((self.public_url, *self.allowed_origins))
+
+    @property
+    def secure_cookies(self) -> bool:
+        """Whether browsers reach us over https, so that cookies carry `Secure` and `__Host-`."""
+        return self.public_url.startswith("https://")
+
+    @property
+    def lead(self) -> int:
+        """Minimum notice in minutes before a slot begins."""
+        return self.lead_minutes if self.lead_minutes is not None else (0 if self.demo else 10)
+
+    @property
+    def bookings_a_day(self) -> int:
+        """Bookings a patient may make a day; 0 is no limit."""
+        return self.daily_limit if self.daily_limit is not None else (0 if self.demo else 5)
+
+
+def read_settings(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:
+    """Read the environment. Raises SettingsMistake naming every variable that is wrong."""
+    environ = os.environ if environ is None else environ  # noqa: TID251 - the one place
+    values: dict[str, object] = {}
+    mistakes: list[str] = []
+    for name in Settings.model_fields:
+        variable = PREFIX + name.upper()
+        if variable + "_FILE" in environ:
+            try:
+                values[name] = _secret_file(Path(environ[variable + "_FILE"]))
+            except (OSError, ValueError) as error:
+                mistakes.append(f"{variable}_FILE: {error}")
+        elif variable in environ:
+            values[name] = environ[variable]
+    values.update(overrides)
+    settings: Settings | None = None
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        for item in error.errors():
+            where = PREFIX + str(item["loc"][0]).upper() + ": " if item["loc"] else ""
+            mistakes.append(where + item["msg"].removeprefix("Value error, "))
+    if mistakes or settings is None:
+        raise SettingsMistake("\n".join(mistakes))
+    return settings
+
+
+def _secret_file(path: Path) -> str:
+    if path.stat().st_mode & stat.S_IROTH:
+        raise ValueError(f"{path} can be read by everybody")
+    return path.read_text().strip()
