@@ -1,0 +1,244 @@
+"""The database: one pool, and transactions that begin with their settings, flush what was emitted, and retry.
+
+A write takes four round trips when its operation takes one: `begin` joined with its settings, the operation,
+the flush, `commit`. All session state is transaction-local, so connections go back without a reset query.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+import asyncpg
+from asyncpg import Connection, Pool, Record
+from asyncpg.pool import PoolConnectionProxy
+
+from server.core import outbox
+from server.core.cipher import Cipher
+from server.core.clock import Clock
+from server.core.errors import OutcomeUnknown, Problem, Unavailable
+from server.core.outbox import Frame, StoredReply
+from server.core.publish import Publisher
+from server.core.settings import Settings
+from server.core.tx import SYSTEM, Actor, IdempotencyKey, Run, Tx
+
+log = logging.getLogger(__name__)
+R = TypeVar("R")
+Body = Callable[[Tx], Awaitable[R]]
+Encode = Callable[[Any], StoredReply]
+
+TRIES = 5
+# What another try can mend: deadlock, serialization, a plan that a migration made invalid, a pooled session's end.
+RETRYABLE = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.OutdatedSchemaCacheError,
+)
+AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InternalClientError,
+)
+_SAFE = re.compile(r"[A-Za-z0-9_.:+-]{0,80}")
+
+
+class Superuser(Exception):
+    """The application was given a role that could do anything. It refuses to start."""
+
+
+class Database:
+    """PostgreSQL for one process."""
+
+    def __init__(self, pool: Pool[Record], clock: Clock, cipher: Cipher, publisher: Publisher) -> None:
+        self.pool = pool
+        self.clock = clock
+        self.cipher = cipher
+        self._publisher = publisher
+
+    @classmethod
+    async def connect(cls, settings: Settings, clock: Clock, cipher: Cipher, publisher: Publisher) -> Database:
+        """Open the pool as the application's role. Raises Superuser for one that owns everything."""
+        least, most = settings.pool_sizes
+        pool = await asyncpg.create_pool(
+            settings.database_url.get_secret_value(),
+            min_size=least,
+            max_size=most,
+            command_timeout=settings.command_timeout_seconds,
+            statement_cache_size=200 if settings.statement_cache else 0,
+            server_settings={"application_name": "amrutam", "timezone": "UTC"},
+            reset=_leave_as_it_is,
+        )
+        if await pool.fetchval("select rolsuper from pg_roles where rolname = current_user"):
+            await pool.close()
+            raise Superuser("AMRUTAM_DATABASE_URL: this role is a superuser; use amrutam_app, which owns nothing")
+        return cls(pool, clock, cipher, publisher)
+
+    async def close(self) -> None:
+        """Give every connection back, at most five seconds."""
+        try:
+            async with asyncio.timeout(5):
+                await self.pool.close()
+        except (TimeoutError, *AWAY):
+            self.pool.terminate()
+
+    async def write(
+        self,
+        body: Body[R],
+        *,
+        actor: Actor = SYSTEM,
+        request_id: str = "",
+        source: str = "rest",
+        key: IdempotencyKey | None = None,
+        encode: Encode | None = None,
+    ) -> R:
+        """Run `body` in a transaction; returning commits, raising rolls back. Retries what another try can mend."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                return await self._write_once(body, actor, request_id, source, key, encode)
+            except RETRYABLE:
+                if attempt == TRIES:
+                    raise Unavailable("Too many people want the same thing at once.", retry_after_seconds=1) from None
+                await asyncio.sleep(random.uniform(0.002, 0.02) * attempt)  # noqa: S311 - jitter, no secret
+            except Problem as problem:
+                if problem.record is not None:
+                    await self._record(problem, actor, request_id, source)
+                raise
+        raise AssertionError("unreachable")
+
+    async def _write_once(
+        self,
+        body: Body[R],
+        actor: Actor,
+        request_id: str,
+        source: str,
+        key: IdempotencyKey | None,
+        encode: Encode | None,
+    ) -> R:
+        committing = False
+        frames: list[Frame] = []
+        try:
+            async with self.pool.acquire(timeout=5) as conn:
+                tx = Tx(conn, self.clock(), actor, request_id, replace(key, taken=False) if key else None)
+                try:
+                    await conn.execute(_begin("begin", tx, source))
+                    result = await body(tx)
+                    reply = encode(result) if encode is not None and tx.key is not None else None
+                    frames = await outbox.flush(tx, self.cipher, reply)
+                    committing = True
+                    await conn.execute("commit")
+                    committing = False
+                finally:
+                    await _roll_back(conn)
+        except AWAY as error:
+            raise _away(error, committing=committing) from error
+        self._publisher.hand(frames, relay=bool(tx.events))
+        return result
+
+    async def read(self, body: Body[R], *, actor: Actor = SYSTEM, request_id: str = "", source: str = "rest") -> R:
+        """Run `body` in a read-only transaction of one snapshot; reads of class 4 are recorded before it returns."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                async with self.pool.acquire(timeout=5) as conn:
+                    tx = Tx(conn, self.clock(), actor, request_id)
+                    try:
+                        await conn.execute(_begin("begin isolation level repeatable read read only", tx, source))
+                        result = await body(tx)
+                        await conn.execute("commit")
+                    finally:
+                        await _roll_back(conn)
+                    if tx.events:
+                        raise TypeError("a read emitted an event")
+                    if tx.reads:
+                        await outbox.record_reads(tx)
+                    return result
+            except RETRYABLE:
+                if attempt == TRIES:
+                    raise Unavailable(retry_after_seconds=1) from None
+            except AWAY as error:
+                raise _away(error, committing=False) from error
+        raise AssertionError("unreachable")
+
+    async def _record(self, problem: Problem, actor: Actor, request_id: str, source: str) -> None:
+        record = problem.record
+        assert record is not None
+
+        async def emit(tx: Tx) -> None:
+            tx.emit(record)
+
+        await self._write_once(emit, actor, request_id, source, None, None)
+
+    def run(self, *, actor: Actor, request_id: str = "", source: str = "rest", key: str = "") -> Run:
+        """A Run for an errand."""
+        return _Run(self, actor, request_id, source, key)
+
+
+class _Run:
+    def __init__(self, database: Database, actor: Actor, request_id: str, source: str, key: str) -> None:
+        self._database = database
+        self._source = source
+        self.actor = actor
+        self.request_id = request_id
+        self.key = key
+
+    @property
+    def now(self) -> datetime:
+        return self._database.clock()
+
+    async def __call__(self, operation: Callable[[Tx, Any], Awaitable[R]], ask: Any) -> R:
+        return await self._database.write(
+            lambda tx: operation(tx, ask), actor=self.actor, request_id=self.request_id, source=self._source
+        )
+
+    async def read(self, operation: Callable[[Tx, Any], Awaitable[R]], ask: Any) -> R:
+        return await self._database.read(
+            lambda tx: operation(tx, ask), actor=self.actor, request_id=self.request_id, source=self._source
+        )
+
+    def acting_as(self, actor: Actor) -> Run:
+        return _Run(self._database, actor, self.request_id, self._source, self.key)
+
+
+def _begin(begin: str, tx: Tx, source: str) -> str:
+    """`begin` and the transaction's settings in one message. Values are ours, and checked all the same."""
+    values = {
+        "actor": str(tx.actor.user_id or ""),
+        "role": str(tx.actor.role or ""),
+        "request": tx.request_id,
+        "source": source,
+        "now": tx.now.isoformat(),
+    }
+    parts: list[str] = []
+    for name, value in values.items():
+        if not _SAFE.fullmatch(value):
+            raise ValueError(f"{name} of a transaction has characters that are not ours")
+        parts.append(f"set local amrutam.{name} = '{value}'")
+    return "; ".join([begin, *parts])
+
+
+async def _roll_back(conn: PoolConnectionProxy[Record]) -> None:
+    if not conn.is_closed() and conn.is_in_transaction():
+        await conn.execute("rollback")
+
+
+async def _leave_as_it_is(conn: Connection[Record]) -> None:
+    """No reset query: settings and locks are transaction-local (a test proves it)."""
+
+
+def _away(error: BaseException, *, committing: bool) -> Problem:
+    log.warning("database away", extra={"error": type(error).__name__})
+    if committing:
+        return OutcomeUnknown(retry_after_seconds=2)
+    return Unavailable("The database is away for a moment. Nothing was changed.", retry_after_seconds=2)

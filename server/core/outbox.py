@@ -1,0 +1,144 @@
+"""The flush: what a transaction emitted and saw, written in one statement just before its commit."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from server.core.cipher import Cipher
+from server.core.events import EVENTS, Event, Signal
+from server.core.ids import EventId, new_id
+from server.core.tx import Tx
+
+# One statement for all of it. Rooms are taken in name order (two rooms taken one by one, in different orders by
+# different transactions, deadlock); the row lock of `rooms` makes numbers dense and in commit order.
+FLUSH = """
+    with posted as (
+        insert into outbox (id, name, payload, actor_id, request_id, created_at)
+        select id, name, payload, $4, $5, $6 from unnest($1::uuid[], $2::text[], $3::bytea[]) as e (id, name, payload)
+    ), taken as (
+        insert into rooms (name, seq)
+        select room, count(*) from unnest($7::text[]) as wanted (room) group by room order by room
+        on conflict (name) do update set seq = rooms.seq + excluded.seq
+        returning name, seq
+    ), logged as (
+        insert into room_events (room, number, event_id, type, data, at)
+        select e.room, t.seq - e.behind, e.event_id, e.type, e.data, $6
+          from unnest($7::text[], $8::int[], $9::uuid[], $10::text[], $11::bytea[])
+               as e (room, behind, event_id, type, data)
+          join taken t on t.name = e.room
+    ), kept as (
+        insert into idempotency_keys (owner, route, key, body_hash, status, reply, created_at)
+        select $12, $13, $14, $15, $16, $17, $6 where $12::text is not null
+    )
+    select name, seq from taken
+"""
+RECORD_READS = """
+    insert into audit_logs (id, created_at, actor_id, actor_role, source, request_id, action, table_name,
+                            row_id, patient_id)
+    select id, id_time(id), $2, $3, 'rest', $4, 'read', what, row_id, patient_id
+      from unnest($1::uuid[], $5::text[], $6::uuid[], $7::uuid[]) as r (id, what, row_id, patient_id)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One numbered message of a room, as it is published and logged. `data` is sealed where it is private."""
+
+    room: str
+    number: int
+    type: str
+    data: bytes
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReply:
+    """What an idempotent call answered: kept with the key, sealed."""
+
+    status: int
+    body: bytes
+
+
+def pack(event: Event | Signal, cipher: Cipher) -> bytes:
+    """The wire data of an event as it travels and rests: `P` and JSON, or `S` and the sealed JSON."""
+    plain = json.dumps(event.wire(), ensure_ascii=False, separators=(",", ":")).encode()
+    return b"S" + cipher.seal_system("room", plain) if type(event).private else b"P" + plain
+
+
+def unpack(data: bytes, cipher: Cipher) -> bytes:
+    """The JSON of what pack() made. Raises Unreadable."""
+    return cipher.open_system("room", data[1:]) if data[:1] == b"S" else data[1:]
+
+
+def pack_payload(event: Event, cipher: Cipher) -> bytes:
+    """The whole event for the outbox, sealed."""
+    return cipher.seal_system("outbox", event.model_dump_json().encode())
+
+
+def unpack_payload(name: str, payload: bytes, cipher: Cipher) -> Event:
+    """The event of an outbox row. Raises KeyError for a name that this program does not know."""
+    return EVENTS[name].model_validate_json(cipher.open_system("outbox", payload))
+
+
+async def flush(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> list[Frame]:
+    """Write everything the transaction collected; the frames are to be published after the commit."""
+    if tx.reads:
+        await record_reads(tx)
+    if not tx.events and reply is None:
+        return []
+    ids = [EventId(new_id(tx.now)) for _ in tx.events]
+    entries = [
+        (room, event_id, event.name, pack(event, cipher))
+        for event_id, event in zip(ids, tx.events, strict=True)
+        for room in event.room_names()
+    ]
+    left = Counter(room for room, *_ in entries)
+    behind: list[int] = []
+    for room, *_ in entries:
+        left[room] -= 1
+        behind.append(left[room])
+    key = tx.key if reply is not None else None
+    rows = await tx.conn.fetch(
+        FLUSH,
+        ids,
+        [event.name for event in tx.events],
+        [pack_payload(event, cipher) for event in tx.events],
+        tx.actor.user_id,
+        tx.request_id,
+        tx.now,
+        [room for room, *_ in entries],
+        behind,
+        [event_id for _, event_id, _, _ in entries],
+        [name for _, _, name, _ in entries],
+        [data for *_, data in entries],
+        key.owner if key else None,
+        key.route if key else None,
+        key.key if key else None,
+        key.body_hash if key else None,
+        reply.status if reply else None,
+        cipher.seal_system("reply", reply.body) if reply else None,
+    )
+    heads = {cast(str, row["name"]): cast(int, row["seq"]) for row in rows}
+    return [
+        Frame(room, heads[room] - late, name, data, tx.now)
+        for (room, _, name, data), late in zip(entries, behind, strict=True)
+    ]
+
+
+async def record_reads(tx: Tx) -> None:
+    """Write the rows of who saw what; the reply leaves only after them."""
+    reads, tx.reads = tx.reads, []
+    ids: list[UUID] = [new_id(tx.now) for _ in reads]
+    args: list[Any] = [ids, tx.actor.user_id, tx.actor.role, tx.request_id]
+    await tx.conn.execute(
+        RECORD_READS,
+        *args,
+        [seen.what for seen in reads],
+        [seen.row_id for seen in reads],
+        [seen.patient_id for seen in reads],
+    )

@@ -1,0 +1,110 @@
+"""Publishing after the commit, off the request's path: frames to their rooms' own channels, a nudge to the relay.
+
+Redis only carries. What is not published (a crash, Redis away) is found by the sweeps of log and outbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from server.core.cipher import Cipher
+from server.core.events import Signal
+from server.core.models import rfc3339
+from server.core.outbox import Frame, pack
+
+log = logging.getLogger(__name__)
+OUTBOX_CHANNEL = "amrutam:outbox"
+MOST_WAITING = 10_000
+
+
+def room_channel(room: str) -> str:
+    """The sharded channel of a room: works on one server and on a cluster."""
+    return f"amrutam:room:{room}"
+
+
+def seal_envelope(cipher: Cipher, head: Mapping[str, object], data: bytes) -> bytes:
+    """A message for a room's channel: signature, a JSON head, a line break, the packed data."""
+    body = json.dumps(head, separators=(",", ":")).encode() + b"\n" + data
+    return cipher.sign(body) + body
+
+
+class Publisher:
+    """Carries frames and signals to Redis in the order they were handed over, in pipelines."""
+
+    def __init__(self, redis: Redis, cipher: Cipher) -> None:
+        self._redis = redis
+        self._cipher = cipher
+        self._waiting: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(MOST_WAITING)
+        self._nudge = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Publisher:
+        self._task = asyncio.create_task(self._carry(), name="publisher")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2):
+                    await self._waiting.join()
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def hand(self, frames: list[Frame], *, relay: bool) -> None:
+        """Publish these after a commit; `relay` also tells the worker that the outbox has something."""
+        for frame in frames:
+            head = {"o": frame.number, "t": frame.type, "at": rfc3339(frame.at), "room": frame.room}
+            self._put(room_channel(frame.room), seal_envelope(self._cipher, head, frame.data))
+        if relay:
+            self._put(OUTBOX_CHANNEL, b"1")
+
+    def signal(self, signal: Signal, at: datetime, *, to: str | None = None) -> None:
+        """Publish what may be lost; `to` addresses one socket of the room."""
+        data = pack(signal, self._cipher)
+        for room in signal.room_names():
+            head = {"o": None, "t": signal.name, "at": rfc3339(at), "room": room, "to": to}
+            self._put(room_channel(room), seal_envelope(self._cipher, head, data))
+
+    def raw(self, room: str, type_: str, data: dict[str, object], at: datetime, *, to: str | None) -> None:
+        """Publish an addressed message that has no declaration of its own (video's describe and candidate)."""
+        packed = b"S" + self._cipher.seal_system("room", json.dumps(data, separators=(",", ":")).encode())
+        head = {"o": None, "t": type_, "at": rfc3339(at), "room": room, "to": to}
+        self._put(room_channel(room), seal_envelope(self._cipher, head, packed))
+
+    def control(self, channel: str, message: bytes) -> None:
+        """Publish a word between our own processes (a session ended)."""
+        self._put(channel, self._cipher.sign(message) + message)
+
+    def _put(self, channel: str, message: bytes) -> None:
+        with contextlib.suppress(asyncio.QueueFull):  # Redis is long away: the log's sweep delivers instead
+            self._waiting.put_nowait((channel, message))
+
+    async def _carry(self) -> None:
+        while True:
+            batch = [await self._waiting.get()]
+            while len(batch) < 200 and not self._waiting.empty():
+                batch.append(self._waiting.get_nowait())
+            try:
+                pipe = self._redis.pipeline(transaction=False)
+                seen_outbox = False
+                for channel, message in batch:
+                    if channel == OUTBOX_CHANNEL:
+                        if seen_outbox:
+                            continue
+                        seen_outbox = True
+                    pipe.execute_command("SPUBLISH", channel, message)  # pyright: ignore[reportUnknownMemberType]
+                await pipe.execute()
+            except (RedisError, OSError, TimeoutError):
+                log.warning("not published; the sweep will deliver", extra={"messages": len(batch)})
+                await asyncio.sleep(0.1)
+            finally:
+                for _ in batch:
+                    self._waiting.task_done()
