@@ -145,6 +145,7 @@ class Database:
         except AWAY as error:
             raise _away(error, committing=committing) from error
         self._publisher.hand(frames, relay=bool(tx.events))
+        self._publisher.tell(tx.events)
         return result
 
     async def read(self, body: Body[R], *, actor: Actor = SYSTEM, request_id: str = "", source: str = "rest") -> R:

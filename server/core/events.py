@@ -1,4 +1,4 @@
-"""Events: declared once, as frozen classes. Outbox rows, wire messages, AsyncAPI and who hears them follow from here."""
+"""Events: declared once, as frozen classes. Outbox rows, wire messages, AsyncAPI and listeners follow from here."""
 
 from __future__ import annotations
 
@@ -40,6 +40,12 @@ class Event(Model):
     name: ClassVar[str]
     rooms: ClassVar[tuple[Room, ...]]
     private: ClassVar[bool]
+    control: ClassVar[bool] = False
+    """Whether every process hears it at once, on the control channel (a session ended)."""
+
+    def stale_keys(self) -> list[str]:
+        """Redis keys that this event makes untrue: deleted right after the commit."""
+        return []
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__()

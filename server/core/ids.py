@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from datetime import UTC, datetime
 from typing import NewType
@@ -21,10 +22,15 @@ AttachmentId = NewType("AttachmentId", UUID)
 
 
 def new_id(now: datetime) -> UUID:
-    """A UUIDv7 (RFC 9562 section 5.7) of the millisecond `now`, 74 bits of it random. It tells its time; it is no secret."""
+    """A UUIDv7 (RFC 9562 section 5.7) of the millisecond `now`, 74 bits random. It tells its time; it is no secret."""
     milliseconds = int(now.timestamp() * 1000)
     value = milliseconds << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
     return UUID(int=value)
+
+
+def user_tag(user_id: UUID) -> str:
+    """Eight characters of a user: in their session tokens and Redis keys, so that these keys share a slot."""
+    return hashlib.sha256(b"amrutam user|" + user_id.bytes).hexdigest()[:8]
 
 
 def made_at(id_: UUID) -> datetime:

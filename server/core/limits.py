@@ -33,7 +33,7 @@ SPEND = _GCRA + "return spend(KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]))"
 SESSION_AND_SPEND = (
     _GCRA
     + """
-local session = redis.call('GET', KEYS[1])
+local session = redis.call('HGET', KEYS[1], ARGV[3])
 if not session then return {false} end
 local spent = spend(KEYS[2], tonumber(ARGV[1]), tonumber(ARGV[2]))
 return {session, spent[1], spent[2], spent[3], spent[4]}
@@ -99,12 +99,14 @@ class Limits:
             return self._spend_here(key, rate)
         return Spent(bool(allowed), rate, int(remaining), int(wait) / 1e6, int(reset) / 1e6)
 
-    async def session_and_spend(self, session_key: str, limit_key: str, rate: Rate) -> tuple[bytes, Spent] | None:
+    async def session_and_spend(
+        self, session_key: str, token: str, limit_key: str, rate: Rate
+    ) -> tuple[bytes, Spent] | None:
         """A cached session and one of its user's budget, in one trip; None when the cache does not know the session.
 
         Raises one of REDIS_AWAY: the caller then asks PostgreSQL and spends in memory.
         """
-        reply = await self._session_and_spend(keys=[session_key, limit_key], args=_args(rate))
+        reply = await self._session_and_spend(keys=[session_key, limit_key], args=[*_args(rate), token])
         if not reply or not reply[0]:
             return None
         session, allowed, remaining, wait, reset = reply

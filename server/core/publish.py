@@ -9,19 +9,21 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from server.core.cipher import Cipher
-from server.core.events import Signal
+from server.core.events import Event, Signal
 from server.core.models import rfc3339
 from server.core.outbox import Frame, pack
 
 log = logging.getLogger(__name__)
 OUTBOX_CHANNEL = "amrutam:outbox"
+CONTROL_CHANNEL = "amrutam:control"
+DROP = b""  # in the queue: delete this key, instead of publishing on it
 MOST_WAITING = 10_000
 
 
@@ -79,9 +81,14 @@ class Publisher:
         head = {"o": None, "t": type_, "at": rfc3339(at), "room": room, "to": to}
         self._put(room_channel(room), seal_envelope(self._cipher, head, packed))
 
-    def control(self, channel: str, message: bytes) -> None:
-        """Publish a word between our own processes (a session ended)."""
-        self._put(channel, self._cipher.sign(message) + message)
+    def tell(self, events: Sequence[Event]) -> None:
+        """After a commit: drop what it made stale, and tell every process what each must hear at once."""
+        for event in events:
+            for key in event.stale_keys():
+                self._put(key, DROP)
+            if type(event).control:
+                body = event.name.encode() + b"\n" + event.model_dump_json().encode()
+                self._put(CONTROL_CHANNEL, self._cipher.sign(body) + body)
 
     def _put(self, channel: str, message: bytes) -> None:
         with contextlib.suppress(asyncio.QueueFull):  # Redis is long away: the log's sweep delivers instead
@@ -96,6 +103,9 @@ class Publisher:
                 pipe = self._redis.pipeline(transaction=False)
                 seen_outbox = False
                 for channel, message in batch:
+                    if message == DROP:
+                        pipe.unlink(channel)
+                        continue
                     if channel == OUTBOX_CHANNEL:
                         if seen_outbox:
                             continue

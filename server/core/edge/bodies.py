@@ -1,0 +1,136 @@
+"""How a request comes in: its path, query and body as one typed ask, or a problem that names the field."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, cast
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+from aiohttp.client_exceptions import ClientPayloadError
+from pydantic import ValidationError
+
+from server.core import jsongate
+from server.core.errors import FieldError, Invalid, Malformed, TooLarge, WrongMediaType
+from server.core.models import Ask
+from server.core.routes import Route
+
+BODY_SECONDS = 30
+MOST_FIELDS = 100
+
+
+async def read_ask(route: Route, request: web.Request) -> tuple[Ask, dict[str, Any], str | None]:
+    """The ask, the fields it was made of, and a form's CSRF token. Raises Invalid, Malformed, TooLarge."""
+    fields: dict[str, Any] = dict(request.match_info)
+    if route.body.kind == "signed":
+        raw = await read_body(request)
+        assert route.body.verify is not None
+        route.body.verify(raw, request.headers)
+        return build(route.ask, _joined(fields, _object(jsongate.parse(raw)))), fields, None
+    if route.body.kind == "form":
+        return await _read_form(route, request, fields)
+    if route.body.kind == "none":
+        joined = _joined(fields, _once(list(request.query.items()), ignore=("lang",)))
+        return build_from_text(route.ask, joined), joined, None
+    if request.query:
+        raise Invalid(
+            errors=[
+                FieldError(field=name, code="extra_forbidden", message="Not taken in the address.")
+                for name in request.query
+            ]
+        )
+    raw = await read_body(request)
+    if raw:
+        if request.content_type != "application/json":
+            raise WrongMediaType("This call takes application/json.")
+        fields = _joined(fields, _object(jsongate.parse(raw)))
+    return build(route.ask, fields), fields, None
+
+
+async def read_body(request: web.Request) -> bytes:
+    """All bytes, within the size and thirty seconds."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        raise Malformed("The body did not arrive within thirty seconds.") from None
+    except web.HTTPRequestEntityTooLarge:
+        raise TooLarge(f"At most {jsongate.MOST_BYTES} bytes.") from None
+    except (ClientPayloadError, web.RequestPayloadError, ValueError):
+        raise Malformed("The body broke off or is not encoded as it says.") from None
+
+
+def build(kind: type[Ask], fields: dict[str, Any]) -> Ask:
+    """A strict ask from JSON values. Raises Invalid with every field that is wrong."""
+    try:
+        return kind.model_validate_json(json.dumps(fields))
+    except ValidationError as error:
+        raise refused(error) from None
+
+
+def build_from_text(kind: type[Ask], fields: dict[str, Any]) -> Ask:
+    """An ask from an address or a form, where everything is text. Raises Invalid."""
+    try:
+        return kind.model_validate_strings(fields)
+    except ValidationError as error:
+        raise refused(error) from None
+
+
+def refused(error: ValidationError) -> Invalid:
+    """What pydantic found, as field errors without any of the input."""
+    return Invalid(
+        errors=[
+            FieldError(
+                field=".".join(str(part) for part in item["loc"]) or "body",
+                code=item["type"],
+                message=item["msg"].removeprefix("Value error, "),
+            )
+            for item in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+    )
+
+
+async def _read_form(
+    route: Route, request: web.Request, path: dict[str, Any]
+) -> tuple[Ask, dict[str, Any], str | None]:
+    raw = await read_body(request)
+    if raw and request.content_type != "application/x-www-form-urlencoded":
+        raise WrongMediaType("This address takes a form.")
+    try:
+        pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
+    except ValueError:
+        raise Malformed("The form cannot be read.") from None
+    fields = _once(pairs)
+    jsongate.check(fields)
+    csrf = fields.pop("csrf", None)
+    # An empty field of a form is a field that was left out.
+    joined = _joined(path, {name: value for name, value in fields.items() if value.strip() != ""})
+    return build_from_text(route.ask, joined), joined, csrf
+
+
+def _object(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Invalid(errors=[FieldError(field="body", code="dict_type", message="The body must be an object.")])
+    return cast("dict[str, Any]", value)
+
+
+def _joined(path: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+    both = path.keys() & body.keys()
+    if both:
+        raise Invalid(
+            errors=[FieldError(field=name, code="extra_forbidden", message="The address names it.") for name in both]
+        )
+    return {**path, **body}
+
+
+def _once(pairs: list[tuple[str, str]], ignore: tuple[str, ...] = ()) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if name in ignore:
+            continue
+        if name in found:
+            raise Invalid(errors=[FieldError(field=name, code="duplicate", message="Given twice.")])
+        found[name] = value
+    jsongate.check(found)
+    return found

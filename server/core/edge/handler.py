@@ -1,0 +1,221 @@
+"""From a line of the route table to an aiohttp handler: who asks, may they, what do they ask, do it, answer."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+from aiohttp import web
+from redis.asyncio import Redis
+
+from server.core.clock import Clock
+from server.core.database import Database
+from server.core.edge.bodies import read_ask
+from server.core.edge.calls import Call, Pages, Sessions, open_call
+from server.core.edge.headers import CALL, rate_headers, security_headers
+from server.core.edge.identity import Identity
+from server.core.edge.replies import Replies, json_bytes, status_of
+from server.core.errors import (
+    Forbidden,
+    Internal,
+    Malformed,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+    StepUpRequired,
+    TooLarge,
+    Unauthenticated,
+)
+from server.core.idempotency import MOST_CHARACTERS, KeyMissing, Replay, body_hash, take_key
+from server.core.limits import Limits
+from server.core.locks import herd_lock
+from server.core.models import Ask
+from server.core.outbox import StoredReply
+from server.core.routes import Access, Idempotent, Route
+from server.core.settings import Settings
+from server.core.tx import IdempotencyKey, Tx
+
+log = logging.getLogger(__name__)
+STEP_UP = timedelta(minutes=10)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Edge:
+    """The edge of one server process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        redis: Redis,
+        database: Database,
+        sessions: Sessions,
+        pages: Pages,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._redis = redis
+        self._database = database
+        self._proxies = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
+        self._replies = Replies(settings, pages)
+        self.identity = Identity(settings, clock, redis, Limits(redis, settings.limit_factor), database, sessions)
+
+    def mount(self, app: web.Application, routes: list[Route], prefix: str) -> None:
+        """Register lines of the table. Every line has an access, or it does not exist (SECURITY Z1)."""
+        for route in routes:
+            app.router.add_route(route.method, prefix + route.path, self._handler(route), name=None)
+
+    def middlewares(self) -> list[Any]:
+        """What stands around every handler."""
+        return [self._frame]
+
+    async def on_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Put the headers on whatever leaves, also what aiohttp answers by itself."""
+        call = request.get(CALL)
+        nonce = call.nonce if call is not None else ""
+        is_api = call is None or not call.is_page
+        for name, value in security_headers(self._settings, nonce, is_api=is_api).items():
+            response.headers.setdefault(name, value)
+        if call is not None:
+            response.headers.setdefault("X-Request-Id", call.request_id)
+            for name, value in rate_headers(call).items():
+                response.headers.setdefault(name, value)
+            if call.is_page and not request.path.startswith("/static/"):
+                response.headers.setdefault("Cache-Control", "no-store")
+
+    @property
+    def _frame(self) -> Any:
+        @web.middleware
+        async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
+            call = open_call(request, self._proxies)
+            request[CALL] = call
+            try:
+                response = await handler(request)
+                wanted = request.query.get("lang")
+                if wanted is not None and wanted == call.language and call.is_page and not response.prepared:
+                    self._replies.set_language(response, wanted)
+                return response
+            except Problem as problem:
+                return await self._replies.refuse(problem, call)
+            except web.HTTPException as answer:
+                if answer.status < 400:
+                    raise
+                return await self._replies.refuse(_of_aiohttp(answer), call)
+            except Exception:
+                log.exception("a request failed", extra={"request_id": call.request_id, "path": request.path})
+                return await self._replies.refuse(Internal(), call)
+
+        return frame
+
+    def _handler(self, route: Route) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            call = request[CALL]
+            call.is_page = not route.is_api or (route.reply.kind in ("pdf", "svg") and call.is_page)
+            await self.identity.establish(request, call, route.budget)
+            if call.actor.user_id is not None and "lang" not in request.query and "lang" not in request.cookies:
+                call.language = call.actor.language
+            admit(route.access, call, self._clock)
+            if route.body.kind == "form":
+                ask, fields, form_token = await read_ask(route, request)
+                self.identity.refuse_foreign(request, call, form_token)
+            elif route.body.kind == "signed":
+                ask, fields, _ = await read_ask(route, request)
+            else:
+                self.identity.refuse_foreign(request, call, None)
+                ask, fields, _ = await read_ask(route, request)
+            key = _key_of(route, request, call, fields)
+            call.run = self._database.run(actor=call.actor, request_id=call.request_id)
+            stored: list[StoredReply] = []
+            try:
+                async with self._lock(route, fields):
+                    result = await self._perform(route, ask, call, key, stored)
+            except Replay as replay:
+                return web.Response(
+                    body=replay.body,
+                    status=replay.status,
+                    content_type="application/json",
+                    charset="utf-8",
+                    headers={"Idempotency-Replayed": "true"},
+                )
+            if route.reply.kind == "session_cookie":
+                await self.identity.forget(call)
+            return await self._replies.write(route, result, call, stored[0].body if stored else None)
+
+        return handle
+
+    async def _perform(
+        self, route: Route, ask: Ask, call: Call, key: IdempotencyKey | None, stored: list[StoredReply]
+    ) -> Any:
+        check = route.access.check
+        if route.is_errand:
+            assert call.run is not None
+            if check is not None:
+                await self._database.read(lambda tx: check(tx, ask), actor=call.actor, request_id=call.request_id)
+            return await route.handler(call.run, ask)
+
+        async def act(tx: Tx) -> Any:
+            if check is not None:
+                await check(tx, ask)
+            if tx.key is not None and route.idempotent is Idempotent.REQUIRED:
+                await take_key(tx, self._database.cipher)
+            return await route.handler(tx, ask)
+
+        if route.method == "GET":
+            return await self._database.read(act, actor=call.actor, request_id=call.request_id)
+
+        def encode(result: Any) -> StoredReply:
+            reply = StoredReply(status_of(route, result), json_bytes(result))
+            stored[:] = [reply]
+            return reply
+
+        return await self._database.write(
+            act, actor=call.actor, request_id=call.request_id, key=key, encode=encode if key else None
+        )
+
+    @contextlib.asynccontextmanager
+    async def _lock(self, route: Route, fields: dict[str, Any]) -> AsyncGenerator[None]:
+        if not route.lock:
+            yield
+            return
+        async with herd_lock(self._redis, route.lock.format(**fields)):
+            yield
+
+
+def admit(access: Access, call: Call, clock: Clock) -> None:
+    """Roles, the second step, the step-up. Raises Unauthenticated, Forbidden or StepUpRequired."""
+    if access.roles is None:
+        return
+    actor = call.actor
+    if actor.role is None or actor.user_id is None:
+        raise Unauthenticated
+    if actor.second_step and not access.second_step:
+        raise Unauthenticated("The second step of this login is still to be done.")
+    if actor.role not in access.roles:
+        raise Forbidden
+    if access.step_up and (actor.auth_at is None or clock() - actor.auth_at > STEP_UP):
+        raise StepUpRequired
+
+
+def _key_of(route: Route, request: web.Request, call: Call, fields: dict[str, Any]) -> IdempotencyKey | None:
+    if route.idempotent is Idempotent.NO:
+        return None
+    given = request.headers.get("Idempotency-Key", "")
+    if not given and route.body.kind == "form":
+        given = str(fields.get("idempotency_key", ""))
+    if not 1 <= len(given) <= MOST_CHARACTERS or not given.isprintable():
+        raise KeyMissing
+    return IdempotencyKey(call.actor.key, f"{route.method} {route.path}", given, body_hash(fields))
+
+
+def _of_aiohttp(answer: web.HTTPException) -> Problem:
+    if answer.status == 404:
+        return NotFound()
+    if answer.status == 405:
+        return MethodNotAllowed()
+    if answer.status == 413:
+        return TooLarge()
+    return Malformed(f"{answer.status} {answer.reason}")

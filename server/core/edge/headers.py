@@ -1,0 +1,61 @@
+"""The headers that every response carries, errors and 101 included (SECURITY E10)."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from server.core.edge.calls import Call
+from server.core.settings import Settings
+
+CALL: web.RequestKey[Call] = web.RequestKey("call", Call)
+
+
+def content_security_policy(nonce: str) -> str:
+    """Scripts by nonce only, styles, pictures, sound and connections from here only, no frames, no plug-ins."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src 'nonce-{nonce}' 'strict-dynamic'",
+            "style-src 'self'",
+            "font-src 'self'",
+            "img-src 'self' blob: data:",
+            "media-src 'self' blob:",
+            "connect-src 'self'",
+            "manifest-src 'self'",
+            "object-src 'none'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+            "form-action 'self'",
+            "require-trusted-types-for 'script'",
+        )
+    )
+
+
+def security_headers(settings: Settings, nonce: str, *, is_api: bool) -> dict[str, str]:
+    """All of them, for one response."""
+    headers = {
+        "Content-Security-Policy": content_security_policy(nonce),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": (
+            "camera=(self), microphone=(self), display-capture=(self), geolocation=(), payment=(), usb=()"
+        ),
+    }
+    if settings.secure_cookies:
+        headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+    if is_api:
+        headers["Cache-Control"] = "no-store"
+    return headers
+
+
+def rate_headers(call: Call) -> dict[str, str]:
+    """RateLimit and RateLimit-Policy (IETF httpapi draft) of what this call spent."""
+    if call.spent is None:
+        return {}
+    rate = call.spent.limit
+    return {
+        "RateLimit-Policy": f'"{call.budget}";q={rate.count};w={rate.seconds}',
+        "RateLimit": f'"{call.budget}";r={call.spent.remaining};t={max(0, round(call.spent.reset_seconds))}',
+    }
