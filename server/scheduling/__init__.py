@@ -1,0 +1,66 @@
+"""Scheduling: weekly hours, leave and the slots made from them, right across time zones and clock changes."""
+
+from server.scheduling.events import SLOTS, SlotChanged
+from server.scheduling.hours import read_hours, set_hours, take_leave
+from server.scheduling.list_slots import bookable_from, list_slots, next_free_slots
+from server.scheduling.make_slots import make_first_slots, make_slots
+from server.scheduling.models import (
+    Hours,
+    JoinWaitlist,
+    ListSlots,
+    MakeSlots,
+    PublicSlot,
+    ReadHours,
+    SetHours,
+    Slot,
+    SlotList,
+    SlotsMade,
+    SlotStatus,
+    TakeLeave,
+    WeeklyHours,
+    Wish,
+    Wishes,
+)
+from server.scheduling.queries import listed_doctors
+from server.scheduling.routes import routes
+from server.scheduling.slots import Span, Window, slot_times
+from server.scheduling.take_slot import free_slot, slot, take_slot
+from server.scheduling.waitlist import join_waitlist, list_wishes
+
+__all__ = [
+    "SLOTS",
+    "Hours",
+    "JoinWaitlist",
+    "ListSlots",
+    "MakeSlots",
+    "PublicSlot",
+    "ReadHours",
+    "SetHours",
+    "Slot",
+    "SlotChanged",
+    "SlotList",
+    "SlotStatus",
+    "SlotsMade",
+    "Span",
+    "TakeLeave",
+    "WeeklyHours",
+    "Window",
+    "Wish",
+    "Wishes",
+    "bookable_from",
+    "free_slot",
+    "join_waitlist",
+    "list_slots",
+    "list_wishes",
+    "listed_doctors",
+    "make_first_slots",
+    "make_slots",
+    "next_free_slots",
+    "read_hours",
+    "routes",
+    "set_hours",
+    "slot",
+    "slot_times",
+    "take_leave",
+    "take_slot",
+]
