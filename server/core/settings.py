@@ -65,6 +65,8 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8080, ge=1, le=65535, description="Port to listen on.")
+    tls_cert: Path | None = Field(default=None, description="Certificate chain (PEM); with it the server speaks https.")
+    tls_key: Path | None = Field(default=None, description="Private key (PEM) of tls_cert.")
     public_url: str = Field(default="http://127.0.0.1:8080", description="What browsers and mails call this server.")
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Origins whose pages may act, comma separated; public_url is always among them."
@@ -135,6 +137,12 @@ class Settings(BaseSettings):
                 raise ValueError(f"{PREFIX}DEMO is on: production has no demo accounts")
             if self.clock_shift_seconds:
                 raise ValueError(f"{PREFIX}CLOCK_SHIFT_SECONDS is for development only")
+        return self
+
+    @model_validator(mode="after")
+    def certificate_has_its_key(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError(f"{PREFIX}TLS_CERT and {PREFIX}TLS_KEY belong together: one of them is missing")
         return self
 
     @property

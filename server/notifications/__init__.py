@@ -1,0 +1,24 @@
+"""Notifications: letters in the reader's language, reminders, calendar files, the inbox of the demo."""
+
+from server.notifications.deliver import Notification, Opened, deliver
+from server.notifications.events import NotificationQueued
+from server.notifications.inbox import inbox
+from server.notifications.models import Content, Letter, Meeting
+from server.notifications.remind import drop_reminders, plan_reminders, send_due_reminders
+from server.notifications.write import meeting_of, write_letter
+
+__all__ = [
+    "Content",
+    "Letter",
+    "Meeting",
+    "Notification",
+    "NotificationQueued",
+    "Opened",
+    "deliver",
+    "drop_reminders",
+    "inbox",
+    "meeting_of",
+    "plan_reminders",
+    "send_due_reminders",
+    "write_letter",
+]

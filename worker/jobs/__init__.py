@@ -1,0 +1,30 @@
+"""The ticks: what the house does by the clock."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from server.core.cipher import Cipher
+from server.core.settings import Settings
+from server.notifications import send_due_reminders
+from worker.jobs.holds import expire_holds
+from worker.jobs.partitions import make_partitions
+from worker.jobs.slots import keep_slots_ahead
+from worker.jobs.trim import trim
+from worker.ticks import Tick
+
+HOUR = 3600.0
+
+
+def ticks_of(settings: Settings, cipher: Cipher) -> list[Tick]:
+    """Every tick with what it needs."""
+    return [
+        Tick("holds", 1.0, partial(expire_holds, cipher=cipher)),
+        Tick("reminders", 1.0, partial(send_due_reminders, cipher=cipher, settings=settings)),
+        Tick("partitions", HOUR, make_partitions),
+        Tick("slots", HOUR, partial(keep_slots_ahead, settings=settings)),
+        Tick("trim", 600.0, trim),
+    ]
+
+
+__all__ = ["ticks_of"]

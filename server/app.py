@@ -1,0 +1,156 @@
+"""Where the parts meet: one server process, from its settings to its last goodbye."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import ssl
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from redis.asyncio import Redis
+
+import realtime
+import web as pages
+from server import accounts, audit, booking, consultations, doctors, payments, prescriptions, scheduling
+from server.core import openapi
+from server.core.cipher import Cipher
+from server.core.clock import Clock, shifted_clock
+from server.core.database import Database
+from server.core.edge import Edge
+from server.core.jsongate import MOST_BYTES
+from server.core.logs import set_up_logs
+from server.core.probes import Probes, measured
+from server.core.publish import Publisher
+from server.core.routes import Route
+from server.core.settings import Settings
+from server.core.valkey import connect_redis
+
+log = logging.getLogger(__name__)
+API = "/api/v1"
+VERSION = "0.1.0"
+DRAIN_SECONDS = 12
+
+
+@dataclass(slots=True)
+class Server:
+    """One server process' parts, for whoever runs it (and for the tests)."""
+
+    app: web.Application
+    database: Database
+    realtime: realtime.Realtime
+    probes: Probes
+
+
+def api_routes(settings: Settings, cipher: Cipher, redis: Redis, clock: Clock) -> list[Route]:
+    """Every line of the REST table, feature by feature."""
+    return [
+        *accounts.routes(cipher, settings, redis),
+        *doctors.routes(),
+        *scheduling.routes(settings),
+        *consultations.routes(cipher, settings),
+        *payments.routes(settings, clock),
+        *booking.routes(cipher, settings),
+        *prescriptions.routes(cipher, settings),
+        *audit.routes(),
+    ]
+
+
+@contextlib.asynccontextmanager
+async def open_server(settings: Settings, *, only: str | None = None) -> AsyncGenerator[Server]:
+    """Build a server process' parts and take them down again. `only` is rest or sockets."""
+    clock = shifted_clock(settings.clock_shift_seconds)
+    cipher = Cipher(settings)
+    redis = connect_redis(settings)
+    async with Publisher(redis, cipher) as publisher:
+        database = await Database.connect(settings, clock, cipher, publisher)
+        try:
+            site = pages.Site(settings, cipher, clock)
+            edge = Edge(settings, clock, redis, database, accounts.Sessions(settings), site)
+            app = web.Application(
+                middlewares=[measured, *edge.middlewares()],
+                client_max_size=MOST_BYTES + 1,
+            )
+            app.on_response_prepare.append(edge.on_prepare)
+            probes = Probes(database, redis)
+            probes.mount(app)
+            rooms = realtime.Realtime(
+                settings,
+                database=database,
+                redis=redis,
+                publisher=publisher,
+                cipher=cipher,
+                find_actor=edge.identity.find,
+            )
+            if only != "sockets":
+                routes = api_routes(settings, cipher, redis, clock)
+                edge.mount(app, routes, API)
+                edge.mount(app, payments.sandbox_routes(settings, clock), "")
+                edge.mount(app, pages.routes(settings, cipher, redis), "")
+                pages.mount_static(app)
+                _mount_documents(app, routes, rooms.document())
+            if only != "rest":
+                rooms.mount(app)
+            await rooms.start()
+            try:
+                yield Server(app, database, rooms, probes)
+            finally:
+                await rooms.stop()
+        finally:
+            await database.close()
+            await redis.aclose()
+
+
+async def serve(settings: Settings, *, only: str | None = None, sock: socket.socket | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then drain: stop accepting, say bye to sockets, let requests finish."""
+    set_up_logs(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with open_server(settings, only=only) as server:
+        runner = web.AppRunner(
+            server.app, access_log=None, keepalive_timeout=15, handler_cancellation=False, shutdown_timeout=5
+        )
+        await runner.setup()
+        site = _site(runner, settings, sock)
+        await site.start()
+        log.info("serving", extra={"port": settings.port})
+        await stop.wait()
+        server.probes.draining = True
+        await site.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await server.realtime.drain()
+        await runner.cleanup()
+
+
+def _site(runner: web.AppRunner, settings: Settings, sock: socket.socket | None) -> web.BaseSite:
+    tls: ssl.SSLContext | None = None
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.minimum_version = ssl.TLSVersion.TLSv1_2
+        tls.load_cert_chain(settings.tls_cert, settings.tls_key)
+    if sock is not None:
+        return web.SockSite(runner, sock, ssl_context=tls)
+    return web.TCPSite(runner, settings.host, settings.port, ssl_context=tls, reuse_port=True)
+
+
+def _mount_documents(app: web.Application, routes: list[Route], asyncapi: dict[str, Any]) -> None:
+    described = openapi.document(routes, title="Amrutam", version=VERSION, server=API)
+
+    async def show_openapi(request: web.Request) -> web.Response:
+        del request
+        return web.json_response(described)
+
+    async def show_asyncapi(request: web.Request) -> web.Response:
+        del request
+        return web.json_response(asyncapi)
+
+    app.router.add_get(f"{API}/openapi.json", show_openapi)
+    app.router.add_get(f"{API}/asyncapi.json", show_asyncapi)

@@ -1,0 +1,157 @@
+"""The worker process: relay, sweep, taskiq receiver and ticks, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncGenerator
+
+from redis.asyncio import Redis
+from taskiq.api import run_receiver_task
+
+from server.core.cipher import Cipher
+from server.core.clock import shifted_clock
+from server.core.database import Database
+from server.core.errors import Problem
+from server.core.logs import set_up_logs
+from server.core.publish import OUTBOX_CHANNEL, Publisher
+from server.core.settings import Settings
+from server.core.valkey import REDIS_AWAY, connect_redis
+from server.payments import SandboxGateway
+from worker import queries, sagas
+from worker.broker import make_broker
+from worker.jobs import ticks_of
+from worker.queries import Delivery
+from worker.registry import STEPS
+from worker.runner import Runner
+from worker.ticks import keep_ticking
+
+log = logging.getLogger(__name__)
+MARKER = "amrutam:marker"
+AT_ONCE = 16
+
+
+class Worker:
+    """One worker: sends deliveries to whichever worker is free, runs those that reach it."""
+
+    def __init__(self, settings: Settings, database: Database, redis: Redis, cipher: Cipher) -> None:
+        self._settings = settings
+        self._database = database
+        self._redis = redis
+        self._runner = Runner(database, {"cipher": cipher, "settings": settings, "gateway": SandboxGateway()})
+        self._broker, self._task = make_broker(settings, self._runner.execute)
+        self._nudged = asyncio.Event()
+        self._here = asyncio.Semaphore(AT_ONCE)
+        self._ticks = ticks_of(settings, cipher)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await self._announce()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._receive(), name="receiver")
+            group.create_task(self._relay(), name="relay")
+            group.create_task(self._sweep(), name="sweep")
+            group.create_task(self._hear_nudges(), name="nudges")
+            for tick in self._ticks:
+                group.create_task(keep_ticking(self._database, tick), name=f"tick {tick.name}")
+
+    async def _announce(self) -> None:
+        steps = {step.name: step.event.name for step in STEPS.values()}
+        while True:
+            try:
+                await self._database.write(lambda tx: queries.announce_steps(tx, steps), source="worker")
+                return
+            except Problem:
+                await asyncio.sleep(1)
+
+    async def _receive(self) -> None:
+        await run_receiver_task(self._broker, max_async_tasks=AT_ONCE, run_startup=True)
+
+    async def _relay(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._nudged.wait()
+            self._nudged.clear()
+            try:
+                while deliveries := await self._database.write(queries.relay, source="worker"):
+                    await self._send(deliveries)
+            except Problem:
+                log.warning("the relay waits for the database")
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            try:
+                if await self._redis_was_emptied():
+                    await self._database.write(queries.all_due, source="worker")
+                while deliveries := await self._database.write(
+                    lambda tx: queries.sweep(tx, self._runner.known), source="worker"
+                ):
+                    await self._send(deliveries)
+            except Problem:
+                log.warning("the sweep waits for the database")
+
+    async def _redis_was_emptied(self) -> bool:
+        try:
+            return bool(await self._redis.set(MARKER, "1", nx=True))
+        except REDIS_AWAY:
+            return False
+
+    async def _send(self, deliveries: list[Delivery]) -> None:
+        """Hand deliveries to the queue; with Redis away this worker runs them itself."""
+        for delivery in deliveries:
+            try:
+                await self._task.kiq(str(delivery[0]), delivery[1])
+            except Exception as error:
+                log.debug("queue away; running here", extra={"error": type(error).__name__})
+                async with self._here:
+                    await self._runner.execute(delivery)
+
+    async def _hear_nudges(self) -> None:
+        while True:
+            try:
+                async with self._redis.pubsub() as pubsub:  # pyright: ignore[reportUnknownMemberType]
+                    await pubsub.ssubscribe(OUTBOX_CHANNEL)  # pyright: ignore[reportUnknownMemberType]
+                    while True:
+                        message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=5)
+                        if message is not None:
+                            self._nudged.set()
+            except REDIS_AWAY:
+                await asyncio.sleep(1)
+
+
+@contextlib.asynccontextmanager
+async def open_house(settings: Settings) -> AsyncGenerator[tuple[Database, Redis, Cipher]]:
+    """Database, Redis and cipher of a process that has no HTTP."""
+    cipher = Cipher(settings)
+    redis = connect_redis(settings)
+    async with Publisher(redis, cipher) as publisher:
+        database = await Database.connect(settings, shifted_clock(settings.clock_shift_seconds), cipher, publisher)
+        try:
+            yield database, redis, cipher
+        finally:
+            await database.close()
+            await redis.aclose()
+
+
+async def run_worker(settings: Settings) -> None:
+    """Run a worker until SIGTERM or SIGINT; a step in the middle of its transaction is rolled back and due again."""
+    set_up_logs(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with open_house(settings) as (database, redis, cipher):
+        worker = asyncio.create_task(Worker(settings, database, redis, cipher).run())
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({worker, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if worker.done():
+            worker.result()
+        worker.cancel()
+        await asyncio.gather(worker, stopped, return_exceptions=True)
+
+
+assert sagas  # imported for its registrations

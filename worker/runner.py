@@ -1,0 +1,118 @@
+"""Running a step: its row locked, its work done and its row closed in one transaction, so that it happens once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from server.core.database import Database
+from server.core.errors import Problem
+from server.core.events import Event
+from server.core.outbox import unpack_payload
+from server.core.tx import SYSTEM, Tx
+from worker import queries
+from worker.queries import LEASE_SECONDS, Delivery
+from worker.registry import STEPS, Step
+
+log = logging.getLogger(__name__)
+STEP_SECONDS = 30
+ERRAND_SECONDS = 300
+FIRST_PAUSE_SECONDS = 2.0
+
+
+class Runner:
+    """Runs deliveries in this process, each in a transaction of its own."""
+
+    def __init__(self, database: Database, house: Mapping[str, object]) -> None:
+        self._database = database
+        self._bound: dict[str, Callable[..., Awaitable[None]]] = {
+            name: step.bound(house) for name, step in STEPS.items()
+        }
+        self.known = list(STEPS)
+
+    async def execute(self, delivery: Delivery) -> None:
+        """Run one delivery; a failure is counted on its row and never raised."""
+        step = STEPS.get(delivery[1])
+        if step is None:  # a newer worker's: its lease runs out, and one that knows it takes it
+            return
+        try:
+            if step.is_errand:
+                await self._run_errand(step, delivery)
+            else:
+                async with asyncio.timeout(STEP_SECONDS):
+                    await self._run_step(step, delivery)
+        except Exception as error:
+            await self._count_failure(delivery, error)
+
+    async def _run_step(self, step: Step, delivery: Delivery) -> None:
+        async def work(tx: Tx) -> None:
+            event = await self._event_of(tx, delivery)
+            if event is None:
+                return
+            await self._bound[step.name](tx, event)
+            await queries.done(tx, delivery)
+
+        await self._database.write(work, request_id=_request(delivery), source="worker")
+
+    async def _run_errand(self, step: Step, delivery: Delivery) -> None:
+        async def claim(tx: Tx) -> Event | None:
+            event = await self._event_of(tx, delivery)
+            if event is not None:
+                await queries.renew(tx, delivery)
+            return event
+
+        event = await self._database.write(claim, source="worker")
+        if event is None:
+            return
+        run = self._database.run(
+            actor=SYSTEM, request_id=_request(delivery), source="worker", key=f"{delivery[0]}:{step.name}"
+        )
+        renewing = asyncio.create_task(self._keep_lease(delivery))
+        try:
+            async with asyncio.timeout(ERRAND_SECONDS):
+                await self._bound[step.name](run, event)
+        finally:
+            renewing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await renewing
+        await self._database.write(lambda tx: queries.done(tx, delivery), source="worker")
+
+    async def _keep_lease(self, delivery: Delivery) -> None:
+        while True:
+            await asyncio.sleep(LEASE_SECONDS / 3)
+            with contextlib.suppress(Problem):
+                await self._database.write(lambda tx: queries.renew(tx, delivery), source="worker")
+
+    async def _event_of(self, tx: Tx, delivery: Delivery) -> Event | None:
+        row = await queries.lock_delivery(tx, delivery)
+        if row is None:
+            return None
+        return unpack_payload(row["name"], row["payload"], self._database.cipher)
+
+    async def _count_failure(self, delivery: Delivery, error: Exception) -> None:
+        pause = FIRST_PAUSE_SECONDS * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
+        what = error.code if isinstance(error, Problem) else type(error).__name__
+
+        async def count(tx: Tx) -> Any:
+            return await queries.failed(tx, delivery, what, pause)
+
+        try:
+            row = await self._database.write(count, source="worker")
+        except Problem:  # the database is away too: the lease runs out and the sweep tries again
+            return
+        if row is not None:
+            level = logging.ERROR if row["parked_at"] is not None else logging.WARNING
+            log.log(
+                level,
+                "a step is parked" if row["parked_at"] is not None else "a step failed",
+                extra={"event_id": str(delivery[0]), "step": delivery[1], "tries": row["tries"], "error": what},
+                exc_info=error if not isinstance(error, Problem) else None,
+            )
+
+
+def _request(delivery: Delivery) -> str:
+    return f"step-{delivery[0]}"

@@ -1,0 +1,41 @@
+"""Accounts: what a registration, a known address and an invitation send."""
+
+from __future__ import annotations
+
+from server.accounts import AddressKnown, DoctorInvited, UserRegistered
+from server.core.cipher import Cipher
+from server.core.settings import Settings
+from server.core.tx import Tx
+from server.notifications import Letter, write_letter
+from worker.registry import on
+
+
+@on(UserRegistered)
+async def mail_verification(tx: Tx, event: UserRegistered, *, cipher: Cipher, settings: Settings) -> None:
+    """Ask the new owner of an account whether the address is theirs."""
+    letter = Letter(
+        kind="verify_email",
+        user_id=event.user_id,
+        cause=f"registered:{event.user_id}",
+        link=f"{settings.public_url}/verify/{event.token}",
+    )
+    await write_letter(tx, letter, cipher=cipher, settings=settings)
+
+
+@on(AddressKnown)
+async def mail_known_address(tx: Tx, event: AddressKnown, *, cipher: Cipher, settings: Settings) -> None:
+    """Tell the owner that somebody registered with their address; at most once an hour."""
+    letter = Letter(kind="address_known", user_id=event.user_id, cause=f"known:{event.user_id}:{tx.now:%Y-%m-%dT%H}")
+    await write_letter(tx, letter, cipher=cipher, settings=settings)
+
+
+@on(DoctorInvited)
+async def mail_invitation(tx: Tx, event: DoctorInvited, *, cipher: Cipher, settings: Settings) -> None:
+    """Send a doctor the page to choose a password on."""
+    letter = Letter(
+        kind="invitation",
+        user_id=event.user_id,
+        cause=f"invited:{event.user_id}:{tx.now.isoformat()}",
+        link=f"{settings.public_url}/invitation/{event.token}",
+    )
+    await write_letter(tx, letter, cipher=cipher, settings=settings)
