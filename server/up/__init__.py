@@ -1,4 +1,4 @@
-"""`amrutam up`: everything on one machine, as children of one supervisor; the tests take their services from here too."""
+"""`amrutam up`: everything on one machine, under one supervisor; the tests take their services from here too."""
 
 from server.up.folder import Folder, Refused, open_folder
 from server.up.postgres import Postgres, embedded_postgres

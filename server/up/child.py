@@ -148,7 +148,7 @@ def _spawn(program: Program) -> subprocess.Popen[bytes]:
             # A session of its own: Ctrl-C in the terminal reaches the parent alone, which ends all in order.
             start_new_session=True,
             pass_fds=program.pass_fds,
-            preexec_fn=_ends_with_parent(program.orphan_signal),  # noqa: PLW1509
+            preexec_fn=_ends_with_parent(program.orphan_signal),
         )
     finally:
         os.close(log)

@@ -18,7 +18,7 @@ SOCKET_PATH_BYTES = 100
 LONGEST_SOCKET = "/.s.PGSQL.5432.lock"
 # asyncpg splits hosts at commas, and a quote or a line end has no place in a list of PostgreSQL's.
 AWKWARD_IN_A_SOCKET_PATH = re.compile(r"[,\"'\\\n\r]")
-OURS = ("secrets.json", "up.lock", "postgres", "sockets", "logs", "programs", "tls")
+OURS = ("secrets.json", "up.lock", "up.json", "postgres", "sockets", "logs", "programs", "tls")
 
 
 class Refused(Exception):
@@ -109,7 +109,7 @@ def socket_folder(folder: Folder) -> Path:
         str(usual)
     ):
         return folder.for_services(usual)
-    short = Path(tempfile.mkdtemp(prefix="amrutam-", dir="/tmp"))  # noqa: S108 - fresh, 0700, and short everywhere
+    short = Path(tempfile.mkdtemp(prefix="amrutam-", dir="/tmp"))  # fresh, 0700, and short everywhere
     folder.give(short)
     return short
 
@@ -148,7 +148,7 @@ def _name(uid: int) -> str:
 
 
 def _reaches(account: Account, path: Path) -> bool:
-    tried = subprocess.run(
+    tried = subprocess.run(  # noqa: S603 - our own list of arguments
         ["/bin/sh", "-c", 'cd -- "$1"', "sh", str(path)],
         user=account.uid,
         group=account.gid,

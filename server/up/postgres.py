@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -82,10 +82,14 @@ class Postgres:
         if not cluster.exists():
             await asyncio.to_thread(self._make, cluster)
         else:
-            await clear_the_way(cluster, self._sockets)
+            await asyncio.to_thread(clear_the_way, cluster, self._sockets)
         self._check_version(cluster)
         self._child = Child(self._program(cluster))
-        await self._answers()
+        try:
+            await self._answers()
+        except BaseException:
+            await self._child.stop()
+            raise
 
     async def stop(self) -> None:
         """A fast shutdown: sessions are ended, everything is written."""
@@ -105,7 +109,7 @@ class Postgres:
         # Made beside its place and moved there whole: a start that was cut short leaves no half database behind.
         fresh = self.folder.for_services(cluster.with_name(f"postgres.unfinished-{os.getpid()}-{time.time_ns()}"))
         account = self.folder.account
-        made = subprocess.run(
+        made = subprocess.run(  # noqa: S603 - our own list of arguments, no shell
             [
                 self._programs / "initdb",
                 f"--pgdata={fresh}",
@@ -167,7 +171,8 @@ class Postgres:
             except STARTING as error:
                 if self.child.returncode is not None:
                     raise Refused(f"PostgreSQL did not start: {self.child.last_words()}") from error
-                if time.monotonic() > deadline:  # a long recovery goes on by itself; it is not cut short
+                # It says so while it recovers, and recovery takes as long as it takes.
+                if time.monotonic() > deadline and not isinstance(error, asyncpg.CannotConnectNowError):
                     raise Refused(f"PostgreSQL does not answer after {START_SECONDS:.0f} s.") from error
                 await asyncio.sleep(0.02)
         try:
@@ -177,20 +182,22 @@ class Postgres:
             await conn.close()
 
 
-async def clear_the_way(cluster: Path, sockets: Path) -> None:
+def clear_the_way(cluster: Path, sockets: Path) -> None:
     """Make a start possible after a crash: end what is left of the last server, set lock files aside that lie.
 
     A lock file whose process is gone is PostgreSQL's own to judge. Only an empty or broken one, or one whose pid is
     another program's by now, is renamed, and only when no process works on this database. Raises Refused.
     """
-    for patience, what in ((5.0, None), (10.0, signal.SIGINT), (10.0, signal.SIGQUIT), (5.0, signal.SIGKILL)):
+    # First a moment without a signal: what is left is mostly ending already.
+    for what, seconds in ((None, 3.0), (signal.SIGINT, 10.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 5.0)):
         left = _servers_of(cluster)
         if what is not None:
             for process in left:
                 _send(process, what)
-        deadline = time.monotonic() + (patience if left and (what or not _has_parent(left)) else 0)
-        while (left := _servers_of(cluster)) and time.monotonic() < deadline:
-            await asyncio.sleep(0.05)
+        deadline = time.monotonic() + seconds
+        while left and time.monotonic() < deadline:
+            psutil.wait_procs(left, timeout=0.5)
+            left = _servers_of(cluster)
         if not left:
             break
     else:
@@ -210,18 +217,6 @@ def _servers_of(cluster: Path) -> list[psutil.Process]:
         except (psutil.Error, OSError):
             continue
     return found
-
-
-def _has_parent(left: list[psutil.Process]) -> bool:
-    """Whether a postmaster is among them; its children alone end by themselves."""
-    pids = {process.pid for process in left}
-    for process in left:
-        try:
-            if process.ppid() not in pids and len(process.cmdline()) > 2:
-                return True
-        except psutil.Error:
-            continue
-    return False
 
 
 def _send(process: psutil.Process, what: signal.Signals) -> None:
@@ -244,7 +239,7 @@ def _lies(lock: Path) -> bool:
 
 
 @asynccontextmanager
-async def embedded_postgres(path: Path, *, durable: bool = False) -> AsyncIterator[Postgres]:
+async def embedded_postgres(path: Path, *, durable: bool = False) -> AsyncGenerator[Postgres]:
     """A PostgreSQL in `path` for as long as the block lasts; by default with fsync off, for tests."""
     folder = await asyncio.to_thread(open_folder, path)
     postgres = Postgres(folder, socket_folder(folder), durable=durable)

@@ -1,4 +1,4 @@
-"""Where the programs of PostgreSQL and Valkey lie: in their wheels, or copied where the services' account reaches them."""
+"""The programs of PostgreSQL and Valkey: in their wheels, or copied where the services' account reaches them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _package(name: str, what: str, instead: str) -> Path:
 
 def _runs(account: Account, program: Path) -> bool:
     try:
-        tried = subprocess.run(
+        tried = subprocess.run(  # noqa: S603 - a program of a package of ours
             [program, "--version"],
             user=account.uid,
             group=account.gid,
@@ -102,7 +102,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _settle(fresh: Path, kept: Path) -> None:
-    for path in [fresh, *fresh.rglob("*")]:
+    for path in (fresh, *fresh.rglob("*")):
         if not path.is_symlink():
-            path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) and path.stat().st_mode & 0o100 else 0o644)
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
     fresh.rename(kept)

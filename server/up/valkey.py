@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -65,13 +65,11 @@ class Valkey:
                 stop_seconds=5.0,
             )
         )
-        deadline = time.monotonic() + START_SECONDS
-        while not await self._answers():
-            if self._child.returncode is not None:
-                raise Refused(f"Valkey did not start: {self._child.last_words()}")
-            if time.monotonic() > deadline:
-                raise Refused(f"Valkey does not answer after {START_SECONDS:.0f} s.")
-            await asyncio.sleep(0.02)
+        try:
+            await self._until_it_answers(self._child)
+        except BaseException:
+            await self._child.stop()
+            raise
 
     async def stop(self) -> None:
         """End it, and what it held."""
@@ -86,6 +84,15 @@ class Valkey:
         """Stop it if it runs, and start an empty one at the same address."""
         await self.stop()
         await self.start()
+
+    async def _until_it_answers(self, child: Child) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not await self._answers():
+            if child.returncode is not None:
+                raise Refused(f"Valkey did not start: {child.last_words()}")
+            if time.monotonic() > deadline:
+                raise Refused(f"Valkey does not answer after {START_SECONDS:.0f} s.")
+            await asyncio.sleep(0.02)
 
     async def _answers(self) -> bool:
         try:
@@ -103,7 +110,7 @@ class Valkey:
 
 
 @asynccontextmanager
-async def embedded_valkey(path: Path) -> AsyncIterator[Valkey]:
+async def embedded_valkey(path: Path) -> AsyncGenerator[Valkey]:
     """A Valkey with its socket under `path` for as long as the block lasts."""
     folder = await asyncio.to_thread(open_folder, path)
     valkey = Valkey(folder, socket_folder(folder))

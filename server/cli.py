@@ -1,0 +1,186 @@
+"""The `amrutam` command. Each command imports its own parts, so that the small ones answer at once."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from server.core.settings import Settings, SettingsMistake, read_settings
+
+MISTAKE = 2  # exit code: what was asked for, or a setting, cannot be
+
+app = typer.Typer(
+    name="amrutam",
+    help="Amrutam, a telemedicine consultation server.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks show locals, and locals hold secrets
+)
+partitions = typer.Typer(help="The monthly partitions of consultations and the audit trail.", no_args_is_help=True)
+app.add_typer(partitions, name="partitions")
+
+
+class Part(StrEnum):
+    """Half of what a server process serves."""
+
+    REST = "rest"
+    SOCKETS = "sockets"
+
+
+@app.command()
+def up(
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port (8080; 0 for any free one).")] = None,
+    host: Annotated[str | None, typer.Option(help="Address (127.0.0.1); another than loopback serves https.")] = None,
+    data: Annotated[Path | None, typer.Option(file_okay=False, help="Folder of data, secrets and logs.")] = None,
+    demo: Annotated[bool | None, typer.Option("--demo/--no-demo", help="With demo doctors, slots, accounts.")] = None,
+    servers: Annotated[int, typer.Option(min=1, max=32, help="Server processes on the one port.")] = 1,
+    clock: Annotated[str | None, typer.Option(help="Begin at this time, e.g. 2027-03-27T22:00Z.")] = None,
+) -> None:
+    """Start everything on this machine: PostgreSQL, Valkey, servers and worker."""
+    from server.up.command import up as bring_up
+    from server.up.environment import Wishes
+    from server.up.folder import Refused
+
+    wishes = Wishes(port=port, host=host, data=data, demo=demo, servers=servers, clock=_instant(clock))
+    environ = dict(os.environ)  # noqa: TID251 - handed on to the children
+    try:
+        asyncio.run(bring_up(wishes, environ, _say, _tell))
+    except (Refused, SettingsMistake) as error:
+        _give_up(error)
+
+
+@app.command()
+def serve(
+    only: Annotated[Part | None, typer.Option(help="REST and pages, or sockets, alone.")] = None,
+    listen_fd: Annotated[int | None, typer.Option(hidden=True, help="A listening socket that was handed over.")] = None,
+) -> None:
+    """Run one HTTP and socket server process until it is told to stop."""
+    settings = _settings()
+    from server.app import serve as run
+
+    sock = socket.socket(fileno=listen_fd) if listen_fd is not None else None
+    _run(lambda: run(settings, only=only, sock=sock))
+
+
+@app.command()
+def worker() -> None:
+    """Run one worker: steps, reminders, sweeps and periodic jobs."""
+    settings = _settings()
+    from worker.app import run_worker
+
+    _run(lambda: run_worker(settings))
+
+
+@app.command("seed-demo", hidden=True)
+def seed_demo() -> None:
+    """Make the demo's doctors, slots and accounts, as far as they are missing."""
+    settings = _settings()
+    from server.demo import seed_demo as seed
+
+    _run(lambda: seed(settings))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the schema up to date, as the owner (AMRUTAM_MIGRATE_URL, else AMRUTAM_DATABASE_URL)."""
+    import asyncpg
+
+    from server.core.migrate import MigrationRefused
+    from server.core.migrate import migrate as run
+
+    settings = _settings()
+    url = settings.migrate_url or settings.database_url
+    try:
+        applied = asyncio.run(run(url.get_secret_value()))
+    except (MigrationRefused, OSError, asyncpg.PostgresError) as error:
+        _give_up(error)
+    for name in applied:
+        typer.echo(name)
+    _say("the schema is up to date")
+
+
+@app.command("check-config")
+def check_config() -> None:
+    """Read the settings and say what is wrong with them; starts nothing."""
+    settings = _settings()
+    _say(f"the settings are fine ({settings.environment})")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def test(context: typer.Context) -> None:
+    """Run the tests of a checkout; everything after `test` goes to pytest."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / "tests").is_dir():
+        _give_up("The tests are not part of an installed package: run them in a checkout, with ./amrutam test.")
+    os.chdir(root)
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", *context.args])  # noqa: S606 - hands over to pytest
+
+
+@partitions.command("make")
+def make_partitions(
+    months: Annotated[int, typer.Option(min=1, max=36, help="How many months, this one included.")] = 13,
+) -> None:
+    """Make the partitions that are missing, from this month on."""
+    from server.core.partitions import make_missing
+
+    settings = _settings()
+    made = asyncio.run(make_missing((settings.migrate_url or settings.database_url).get_secret_value(), months))
+    _say(f"{made} partitions made" if made else "no partition was missing")
+
+
+def main() -> None:
+    """The entry point of the installed command."""
+    app()
+
+
+def _run(what: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    from server.core.database import Superuser
+
+    try:
+        asyncio.run(what())
+    except Superuser as error:
+        _give_up(error)
+
+
+def _settings() -> Settings:
+    try:
+        return read_settings()
+    except SettingsMistake as error:
+        _give_up(error)
+
+
+def _instant(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        _give_up(f"--clock: {text} is no time; write it as 2027-03-27T22:00Z.")
+    if moment.tzinfo is None:
+        _give_up(f"--clock: {text} names no zone; write it as 2027-03-27T22:00Z.")
+    return moment
+
+
+def _say(line: str) -> None:
+    typer.echo(f"amrutam: {line}", err=True)
+
+
+def _tell(line: str) -> None:
+    typer.echo(line)
+    sys.stdout.flush()
+
+
+def _give_up(why: object) -> NoReturn:
+    typer.echo(f"amrutam: {why}", err=True)
+    raise typer.Exit(MISTAKE)
+
+
+if __name__ == "__main__":
+    main()
