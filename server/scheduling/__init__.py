@@ -1,9 +1,9 @@
 """Scheduling: weekly hours, leave and the slots made from them, right across time zones and clock changes."""
 
 from server.scheduling.events import SLOTS, SlotChanged
-from server.scheduling.hours import read_hours, set_hours, take_leave
+from server.scheduling.hours import keep_first_hours, read_hours, set_hours, take_leave
 from server.scheduling.list_slots import bookable_from, list_slots, next_free_slots
-from server.scheduling.make_slots import make_first_slots, make_slots
+from server.scheduling.make_slots import make_slots
 from server.scheduling.models import (
     Hours,
     JoinWaitlist,
@@ -50,10 +50,10 @@ __all__ = [
     "bookable_from",
     "free_slot",
     "join_waitlist",
+    "keep_first_hours",
     "list_slots",
     "list_wishes",
     "listed_doctors",
-    "make_first_slots",
     "make_slots",
     "next_free_slots",
     "read_hours",

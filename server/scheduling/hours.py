@@ -19,6 +19,18 @@ async def set_hours(tx: Tx, ask: SetHours, *, settings: Settings) -> Hours:
 
     Raises Invalid naming hours that are empty, shorter than a slot, or overlap others (the week goes round).
     """
+    hours, fitted = await _keep(tx, ask, settings)
+    announce(tx, fitted)
+    return hours
+
+
+async def keep_first_hours(tx: Tx, ask: SetHours, *, settings: Settings) -> Hours:
+    """The same for a doctor whom nobody can be watching yet: thousands of slots without an event each."""
+    hours, _ = await _keep(tx, ask, settings)
+    return hours
+
+
+async def _keep(tx: Tx, ask: SetHours, settings: Settings) -> tuple[Hours, Fitted]:
     weekly = [_window(hours) for hours in ask.weekly]
     _refuse_what_cannot_be(weekly, ask)
     if await queries.calendar(tx, ask.id, locked=True) is None:
@@ -26,8 +38,7 @@ async def set_hours(tx: Tx, ask: SetHours, *, settings: Settings) -> Hours:
     await queries.set_calendar(tx, ask.id, ask.time_zone, ask.slot_minutes, ask.buffer_minutes)
     await queries.replace_week(tx, ask.id, weekly)
     fitted = await fit_slots(tx, ask.id, settings)
-    announce(tx, fitted)
-    return Hours(
+    hours = Hours(
         time_zone=ask.time_zone,
         slot_minutes=ask.slot_minutes,
         buffer_minutes=ask.buffer_minutes,
@@ -35,6 +46,7 @@ async def set_hours(tx: Tx, ask: SetHours, *, settings: Settings) -> Hours:
         slots_made=len(fitted.made),
         slots_withdrawn=len(fitted.withdrawn),
     )
+    return hours, fitted
 
 
 async def read_hours(tx: Tx, ask: ReadHours) -> Hours:

@@ -37,12 +37,6 @@ async def make_slots(tx: Tx, ask: MakeSlots, *, settings: Settings) -> SlotsMade
     return SlotsMade(made=len(fitted.made), withdrawn=len(fitted.withdrawn))
 
 
-async def make_first_slots(tx: Tx, ask: MakeSlots, *, settings: Settings) -> SlotsMade:
-    """The same for a doctor whom nobody can be watching yet: thousands of slots without an event each."""
-    fitted = await fit_slots(tx, ask.doctor_id, settings)
-    return SlotsMade(made=len(fitted.made), withdrawn=len(fitted.withdrawn))
-
-
 async def fit_slots(tx: Tx, doctor_id: DoctorId, settings: Settings) -> Fitted:
     """Bring the calendar in line, telling nobody yet. Raises NotFound."""
     calendar = await queries.calendar(tx, doctor_id, locked=True)

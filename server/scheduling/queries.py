@@ -21,7 +21,7 @@ LIST_SLOTS = """
            s.start_time, s.end_time, s.status, s.version
       from doctors d
       left join availability_slots s on s.doctor_id = d.id and s.start_time >= $2 and s.start_time < $3
-           and s.start_time <= $5 + make_interval(days => d.horizon_days)
+           and s.start_time <= $5::timestamptz + make_interval(days => d.horizon_days)
      where d.id = $1 and d.verified_at is not null
      order by s.start_time, s.id
 """

@@ -1,0 +1,49 @@
+"""A booking ends before the meeting: cancelled by someone, or never paid."""
+
+from __future__ import annotations
+
+from server.booking.models import CancelBooking, ExpireHold
+from server.consultations import Consultation, cancel, consultation
+from server.core.cipher import Cipher
+from server.core.ids import ConsultationId
+from server.core.tx import Role, Tx
+from server.payments import PaymentStatus, locked_payment, locked_payment_of, settle_cancelled
+from server.scheduling import free_slot
+
+ENDED_AS = {
+    Role.PATIENT: "cancelled_by_patient",
+    Role.DOCTOR: "cancelled_by_doctor",
+    Role.ADMIN: "cancelled_by_admin",
+    Role.SYSTEM: "cancelled_by_admin",
+}
+UNPAID = frozenset({PaymentStatus.PENDING, PaymentStatus.AUTHORISED, PaymentStatus.FAILED})
+
+
+async def cancel_booking(tx: Tx, ask: CancelBooking, *, cipher: Cipher) -> Consultation:
+    """Cancel a consultation that has not begun. Its slot is free again if it lies ahead; the money goes back in full.
+
+    Raises NotFound, and Conflict for what is ACTIVE or over.
+    """
+    assert tx.actor.role is not None
+    await locked_payment_of(tx, ask.id)  # payment first, here and in every other change of both: no deadlock
+    return await _end(tx, ask.id, ENDED_AS[tx.actor.role], cipher)
+
+
+async def expire_hold(tx: Tx, ask: ExpireHold, *, cipher: Cipher) -> bool:
+    """Undo a booking that nobody paid: consultation CANCELLED as unpaid, slot AVAILABLE, both parties told.
+
+    False, and nothing changed, when it was paid or cancelled meanwhile, or its hold is not over.
+    """
+    payment = await locked_payment(tx, ask.payment_id)
+    if payment is None or payment.status not in UNPAID or payment.expires_at is None or payment.expires_at > tx.now:
+        return False
+    await _end(tx, payment.consultation_id, "unpaid", cipher)
+    return True
+
+
+async def _end(tx: Tx, consultation_id: ConsultationId, ended_as: str, cipher: Cipher) -> Consultation:
+    slot_id = (await consultation(tx, consultation_id)).slot_id
+    # The money before the consultation: what is told of it then shows what becomes of the payment.
+    await settle_cancelled(tx, consultation_id)
+    await free_slot(tx, slot_id, consultation_id)
+    return await cancel(tx, consultation_id, ended_as, cipher)

@@ -1,0 +1,46 @@
+"""What payments tell: the parties of the consultation, and the worker."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from server.consultations import CONSULTATION, ConsultationPayment
+from server.core.events import Event
+from server.core.ids import ConsultationId, PaymentId
+from server.core.privacy import Level
+
+
+class PaymentChanged(Event, name="payment.changed", rooms=(CONSULTATION,)):
+    """The payment as it now is."""
+
+    consultation_id: ConsultationId
+    payment: ConsultationPayment
+
+
+class PaymentCaptured(Event, name="payment.captured"):
+    """The money is there. Whether a place is, too, is decided by who confirms."""
+
+    payment_id: PaymentId
+    consultation_id: ConsultationId
+
+
+class PaymentFailed(Event, name="payment.failed"):
+    """An attempt failed; until the hold ends another may be made."""
+
+    payment_id: PaymentId
+    consultation_id: ConsultationId
+
+
+class PaymentRefundDue(Event, name="payment.refund_due"):
+    """A captured attempt must go back: cancelled, paid twice, or paid after the place was sold."""
+
+    payment_id: PaymentId
+    consultation_id: ConsultationId
+    provider_payment: Annotated[str, Level.INTERNAL]
+
+
+class PaymentRefunded(Event, name="payment.refunded"):
+    """A captured attempt went back in full."""
+
+    payment_id: PaymentId
+    consultation_id: ConsultationId

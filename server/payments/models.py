@@ -1,0 +1,163 @@
+"""What payments take and give: a payment, its ledger, the gateway's webhooks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from server.consultations import ConsultationPayment
+from server.core.ids import ConsultationId, PatientId, PaymentId
+from server.core.models import Ask, Currency, Line, Model
+from server.core.money import Money
+from server.core.privacy import Level
+
+
+class PaymentStatus(StrEnum):
+    """What the ledger's balance makes of a payment."""
+
+    PENDING = "pending"
+    AUTHORISED = "authorised"
+    CAPTURED = "captured"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    REFUNDED = "refunded"
+
+
+class EntryKind(StrEnum):
+    """What a ledger entry says that the gateway did."""
+
+    AUTHORISED = "authorised"
+    CAPTURED = "captured"
+    REFUNDED = "refunded"
+    FAILED = "failed"
+
+
+class Entry(Model):
+    """One line of the ledger. `provider_payment` is the gateway's name for the attempt."""
+
+    payment_id: PaymentId
+    kind: EntryKind
+    amount_minor: int
+    provider_payment: Annotated[str, Level.INTERNAL]
+
+
+class Payment(Model):
+    """A payment as features see it."""
+
+    id: PaymentId
+    consultation_id: ConsultationId
+    patient_id: Annotated[PatientId, Level.SENSITIVE]
+    status: PaymentStatus
+    amount_minor: int
+    currency: Currency
+    provider: Annotated[str, Level.PUBLIC]
+    provider_order: Annotated[str | None, Level.INTERNAL]
+    expires_at: datetime | None
+
+    @property
+    def money(self) -> Money:
+        """What is to be paid."""
+        return Money(amount_minor=self.amount_minor, currency=self.currency)
+
+    def shown(self) -> ConsultationPayment:
+        """The payment as a consultation shows it: the checkout's address while there is something to pay."""
+        payable = self.status in (PaymentStatus.PENDING, PaymentStatus.FAILED)
+        return ConsultationPayment(
+            id=self.id,
+            status=self.status.value,
+            amount=self.amount_minor,
+            currency=self.currency,
+            checkout_url=f"/checkout/{self.id}" if payable else None,
+            expires_at=self.expires_at,
+        )
+
+
+def _whole(value: object) -> object:
+    """Gateways write 580000.0 for 580000: the same number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Amount = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=10**12)]
+WebhookType = Literal["payment.authorized", "payment.captured", "payment.failed", "order.paid", "refund.processed"]
+
+
+class TakeWebhook(Ask):
+    """What a gateway tells. It may say more than we read: what it adds tomorrow must not stop it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    provider: Annotated[Line, Level.PUBLIC]
+    id: Annotated[Line, Level.INTERNAL]
+    type: WebhookType
+    order: PaymentId
+    payment: Annotated[Line, Level.INTERNAL]
+    amount: Amount
+    currency: Currency
+
+
+class WebhookTaken(Model):
+    """Whether this webhook was new."""
+
+    received: bool = True
+    duplicate: bool
+
+
+class RefundPayment(Ask):
+    """The payment to give back in full."""
+
+    id: PaymentId
+
+
+class ReadPayment(Ask):
+    """The payment whose checkout is opened."""
+
+    id: PaymentId
+
+
+class PayInSandbox(Ask):
+    """How the sandbox's checkout ends."""
+
+    id: PaymentId
+    outcome: Literal["paid", "failed"]
+
+
+class AskForOrder(Ask):
+    """The consultation whose payment needs an order at the gateway."""
+
+    consultation_id: ConsultationId
+
+
+class KeepOrder(Ask):
+    """The gateway's name of an order."""
+
+    payment_id: PaymentId
+    provider_order: Annotated[str, Level.INTERNAL]
+
+
+class RefundAtGateway(Ask):
+    """One captured attempt to give back."""
+
+    payment_id: PaymentId
+    provider_payment: Annotated[str, Level.INTERNAL]
+
+
+class Checkout(Model):
+    """What the checkout page shows: the truth at the moment it is opened."""
+
+    payment: ConsultationPayment
+    consultation_id: ConsultationId
+    sandbox: bool
+
+
+class StoredWebhook(Model):
+    """A webhook as it is kept: who sent which event, never its words."""
+
+    id: UUID
+    provider: Annotated[str, Level.PUBLIC]
+    provider_event: Annotated[str, Level.INTERNAL]
+    type: Annotated[str, Level.PUBLIC]
+    body_hash: bytes

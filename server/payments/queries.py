@@ -1,0 +1,149 @@
+"""All SQL of payments: the payment, its ledger, the webhooks taken."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from server.core.ids import ConsultationId, PatientId, PaymentId, new_id
+from server.core.money import Money
+from server.core.tx import Tx
+from server.payments.models import Entry, EntryKind, Payment, PaymentStatus, StoredWebhook
+
+_COLUMNS = "id, consultation_id, patient_id, status, amount_minor, currency, provider, provider_order, expires_at"
+READ_PAYMENT = f"select {_COLUMNS} from payments where id = $1"  # noqa: S608 - a constant
+LOCK_PAYMENT = READ_PAYMENT + " for update"
+PAYMENT_OF = f"select {_COLUMNS} from payments where consultation_id = $1"  # noqa: S608 - a constant
+LOCK_PAYMENT_OF = PAYMENT_OF + " for update"
+OPEN_PAYMENT = f"""
+    insert into payments (id, consultation_id, patient_id, amount_minor, currency, status, provider,
+                          expires_at, created_at)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    returning {_COLUMNS}
+"""  # noqa: S608 - a constant
+SET_STATUS = f"update payments set status = $2 where id = $1 returning {_COLUMNS}"  # noqa: S608 - a constant
+KEEP_ORDER = "update payments set provider_order = $2 where id = $1 and provider_order is null"
+# The unique key makes a second report of one attempt harmless, in whichever order reports come.
+ADD_ENTRY = """
+    insert into payment_entries (id, payment_id, kind, amount_minor, provider, provider_payment, created_at)
+    values ($1, $2, $3, $4, $5, $6, $7)
+    on conflict (provider, provider_payment, kind) do nothing
+    returning id
+"""
+WHOSE_ATTEMPT = "select distinct payment_id from payment_entries where provider = $1 and provider_payment = $2"
+ENTRIES = """
+    select payment_id, kind, amount_minor, provider_payment
+      from payment_entries where payment_id = $1 order by created_at, id
+"""
+KEEP_WEBHOOK = """
+    insert into payment_webhooks (id, provider, provider_event, type, body_hash, received_at)
+    values ($1, $2, $3, $4, $5, $6)
+    on conflict (provider, provider_event) do nothing
+    returning id
+"""
+HOLDS_DUE = """
+    select id from payments
+     where expires_at <= $1 and status in ('pending', 'authorised', 'failed')
+     order by expires_at limit 20
+"""
+
+
+async def payment(tx: Tx, payment_id: PaymentId) -> Payment | None:
+    """A payment, or None."""
+    row = await tx.conn.fetchrow(READ_PAYMENT, payment_id)
+    return Payment(**dict(row)) if row else None
+
+
+async def locked_payment(tx: Tx, payment_id: PaymentId) -> Payment | None:
+    """The same, held until the transaction ends: what changes one payment takes turns."""
+    row = await tx.conn.fetchrow(LOCK_PAYMENT, payment_id)
+    return Payment(**dict(row)) if row else None
+
+
+async def payment_of(tx: Tx, consultation_id: ConsultationId) -> Payment | None:
+    """The payment of a consultation, or None."""
+    row = await tx.conn.fetchrow(PAYMENT_OF, consultation_id)
+    return Payment(**dict(row)) if row else None
+
+
+async def locked_payment_of(tx: Tx, consultation_id: ConsultationId) -> Payment | None:
+    """The same, held until the transaction ends."""
+    row = await tx.conn.fetchrow(LOCK_PAYMENT_OF, consultation_id)
+    return Payment(**dict(row)) if row else None
+
+
+async def insert_payment(
+    tx: Tx,
+    consultation_id: ConsultationId,
+    patient_id: PatientId,
+    money: Money,
+    status: PaymentStatus,
+    provider: str,
+    expires_at: datetime | None,
+) -> Payment:
+    """Open the one payment of a consultation."""
+    row = await tx.conn.fetchrow(
+        OPEN_PAYMENT,
+        new_id(tx.now),
+        consultation_id,
+        patient_id,
+        money.amount_minor,
+        money.currency,
+        status.value,
+        provider,
+        expires_at,
+        tx.now,
+    )
+    assert row is not None
+    return Payment(**dict(row))
+
+
+async def set_status(tx: Tx, payment_id: PaymentId, status: PaymentStatus) -> Payment:
+    """Write down what the ledger says."""
+    row = await tx.conn.fetchrow(SET_STATUS, payment_id, status.value)
+    assert row is not None
+    return Payment(**dict(row))
+
+
+async def keep_order(tx: Tx, payment_id: PaymentId, provider_order: str) -> None:
+    """Keep the gateway's name of the order, the first one given."""
+    await tx.conn.execute(KEEP_ORDER, payment_id, provider_order)
+
+
+async def add_entry(
+    tx: Tx, payment_id: PaymentId, kind: EntryKind, amount_minor: int, provider: str, provider_payment: str
+) -> bool:
+    """Add to the ledger; False if this attempt's report is there already."""
+    row = await tx.conn.fetchrow(
+        ADD_ENTRY, new_id(tx.now), payment_id, kind.value, amount_minor, provider, provider_payment, tx.now
+    )
+    return row is not None
+
+
+async def belongs_to_another(tx: Tx, payment_id: PaymentId, provider: str, provider_payment: str) -> bool:
+    """Whether the gateway's attempt stands in another payment's ledger."""
+    rows = await tx.conn.fetch(WHOSE_ATTEMPT, provider, provider_payment)
+    return any(row["payment_id"] != payment_id for row in rows)
+
+
+async def entries(tx: Tx, payment_id: PaymentId) -> list[Entry]:
+    """The ledger of a payment, oldest first."""
+    return [Entry(**dict(row)) for row in await tx.conn.fetch(ENTRIES, payment_id)]
+
+
+async def keep_webhook(tx: Tx, webhook: StoredWebhook) -> bool:
+    """Store a webhook; False if it was taken before."""
+    row = await tx.conn.fetchrow(
+        KEEP_WEBHOOK,
+        webhook.id,
+        webhook.provider,
+        webhook.provider_event,
+        webhook.type,
+        webhook.body_hash,
+        tx.now,
+    )
+    return row is not None
+
+
+async def holds_due(tx: Tx) -> list[PaymentId]:
+    """Unpaid payments whose hold is over, the longest first, at most twenty."""
+    return [row["id"] for row in await tx.conn.fetch(HOLDS_DUE, tx.now)]
