@@ -1,0 +1,50 @@
+"""What features above do to a consultation: confirm it, cancel it, move it. Slot and payment are theirs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from server.consultations import queries
+from server.consultations.change import allow, change, consultation, held
+from server.consultations.events import ConsultationCancelled, ConsultationConfirmed
+from server.consultations.models import Consultation
+from server.consultations.status import Act, EndedAs, Status
+from server.consultations.waiting import tell
+from server.core.cipher import Cipher
+from server.core.ids import ConsultationId, SlotId
+from server.core.tx import Tx
+
+
+async def confirm(tx: Tx, id_: ConsultationId, cipher: Cipher) -> Consultation | None:
+    """Paid, or free: it will take place. None where it was confirmed before or is not PENDING. Raises NotFound."""
+    before = await held(tx, id_)
+    if before.status is not Status.PENDING or before.confirmed_at is not None:
+        return None
+    after = await change(tx, Act.CONFIRM, before, cipher, confirmed_at=tx.now)
+    tx.emit(ConsultationConfirmed(consultation_id=id_))
+    return after
+
+
+async def cancel(tx: Tx, id_: ConsultationId, ended_as: EndedAs, cipher: Cipher) -> Consultation:
+    """PENDING becomes CANCELLED. Raises WrongStatus, NotFound."""
+    before = await held(tx, id_)
+    after = await change(tx, Act.CANCEL, before, cipher, ended_at=tx.now, ended_as=ended_as)
+    tx.emit(ConsultationCancelled(consultation_id=id_, ended_as=ended_as))
+    return after
+
+
+async def end_as_cancelled(tx: Tx, before: Consultation, ended_as: EndedAs, cipher: Cipher) -> Consultation:
+    """Cancel a consultation that the caller has read. Raises WrongStatus when it has changed since."""
+    return await cancel(tx, before.id, ended_as, cipher)
+
+
+async def move(
+    tx: Tx, id_: ConsultationId, slot_id: SlotId, start_time: datetime, end_time: datetime, cipher: Cipher
+) -> Consultation:
+    """Put a PENDING consultation into another slot; who had checked in checks in anew. Raises WrongStatus, NotFound."""
+    before = await held(tx, id_)
+    allow(Act.MOVE, before)
+    await queries.move(tx, id_, slot_id, start_time, end_time)
+    after = await consultation(tx, id_)
+    await tell(tx, before, after, cipher)
+    return after
