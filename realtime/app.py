@@ -1,0 +1,151 @@
+"""The real-time side of a server process: sockets, feeds, rooms and presence put together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from typing import Any
+from uuid import UUID
+
+from aiohttp import web
+from redis.asyncio import Redis
+
+from realtime.asyncapi import document
+from realtime.delivery.channels import Channels
+from realtime.delivery.commands import Commands, command
+from realtime.delivery.connections import Connections, FindActor, Socket
+from realtime.delivery.fanout import Fanout
+from realtime.delivery.feed import Feeds
+from realtime.delivery.limits import BOUNDS, Bounds
+from realtime.delivery.live_room import Rooms
+from realtime.delivery.presence import PresenceBook
+from realtime.delivery.queries import ended_sessions
+from realtime.delivery.socketio_server import SocketServer
+from realtime.rooms import live_rooms
+from server.accounts import SessionEnded
+from server.core.cipher import Cipher
+from server.core.database import Database
+from server.core.errors import Problem
+from server.core.publish import Publisher
+from server.core.routes import public
+from server.core.settings import Settings
+from server.core.tx import Tx
+
+log = logging.getLogger(__name__)
+
+
+class Realtime:
+    """Socket.IO at /socket.io/ of one process. `find_actor` says whose a session's token is."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        database: Database,
+        redis: Redis,
+        publisher: Publisher,
+        cipher: Cipher,
+        find_actor: FindActor,
+        bounds: Bounds = BOUNDS,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._bounds = bounds
+        clock = database.clock
+        self.connections = Connections(settings, clock, find_actor, bounds)
+        self._fanout = Fanout(clock, bounds)
+        self.feeds = Feeds(database, cipher, self._fanout, bounds)
+        self.feeds.channels = self.channels = Channels(redis, cipher, self.feeds)
+        self.feeds.on_control = self._control
+        bound = live_rooms(settings, cipher, database, redis, publisher, self.feeds)
+        self.rooms = Rooms(database, self.feeds, self._fanout, self.connections, bound.rooms, bounds)
+        self.presence = PresenceBook(redis, publisher, self.feeds, self.rooms, clock, bounds)
+        self.presence.on_away.append(bound.somebody_is_away)
+        table = [
+            command("subscribe", self.rooms.subscribe, access=public),
+            command("unsubscribe", self.rooms.unsubscribe, access=public),
+            *(line for room in bound.rooms for line in room.commands),
+            *bound.commands,
+        ]
+        self.commands = Commands(database, self.connections, table)
+        self.connections.on_call = self.commands.call
+        self._bound = bound
+        self.connections.on_closed += [self.rooms.closed, self._forget]
+        self.server = SocketServer(self.connections, settings.origins, bounds)
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def mount(self, app: web.Application) -> None:
+        """Answer sockets on this application."""
+        self.server.mount(app)
+
+    async def start(self) -> None:
+        """Begin to listen, to sweep and to renew."""
+        self.channels.start()
+        self.feeds.start()
+        self.presence.start()
+        self._spawn(self._watch_sessions())
+
+    async def drain(self) -> None:
+        """Say goodbye: no new sockets and calls, what is under way ends, `bye` with a spread-out return, close.
+
+        Over within fifteen seconds, whatever clients do.
+        """
+        self.server.accepting = False
+        self.connections.accepting = False
+        await self.commands.settle(3)
+        for wire in self.server.wires:
+            after_ms = secrets.randbelow(self._bounds.bye_within_ms)
+            self.connections.dismiss(wire, "shutdown", retry=True, after_ms=after_ms)
+        try:
+            async with asyncio.timeout(self._bounds.drain_seconds - 4):
+                await self.server.emptied()
+        except TimeoutError:
+            for wire in self.server.wires:
+                wire.cut()
+
+    async def stop(self) -> None:
+        """End every task. Sockets that are still open are closed by the HTTP server."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.presence.stop()
+        await self.feeds.stop()
+        await self.channels.stop()
+        await self.server.shutdown()
+
+    def document(self) -> dict[str, Any]:
+        """The AsyncAPI document of what this server speaks."""
+        return document(self._settings, self.commands.table, list(self.rooms.kinds.values()))
+
+    def _control(self, name: str, data: bytes) -> None:
+        if name == SessionEnded.name:
+            event = SessionEnded.model_validate_json(data)
+            self.connections.end_sessions(event.user_id, event.session_id, besides=event.except_session_id)
+
+    async def _watch_sessions(self) -> None:
+        """The net under the control channel: every few seconds the database says which sessions have ended."""
+        while True:
+            await asyncio.sleep(self._bounds.sessions_seconds)
+            live = self.connections.sessions()
+            if not live:
+                continue
+
+            async def ended(tx: Tx) -> list[UUID]:
+                return await ended_sessions(tx, list(live))  # noqa: B023 - awaited before the next round
+
+            try:
+                for session_id in await self._database.read(ended, source="sweep"):
+                    self.connections.end_session(session_id)
+            except Problem as problem:
+                log.warning("sessions cannot be checked", extra={"code": problem.code})
+            except Exception:
+                log.exception("the look at sessions tripped; it goes on")
+
+    def _forget(self, socket: Socket) -> None:
+        self._spawn(self._bound.socket_closed(socket))
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,298 @@
+"""The feed of every room with members here: numbers decide, the log is read for what the channels did not bring."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from realtime.delivery.channels import Channels
+from realtime.delivery.connections import Socket
+from realtime.delivery.fanout import Fanout
+from realtime.delivery.frames import compact, event_frame, event_object
+from realtime.delivery.limits import Bounds
+from realtime.delivery.queries import Ahead, rooms_ahead
+from server.core.cipher import Cipher, Unreadable
+from server.core.database import Database
+from server.core.errors import Problem
+from server.core.models import rfc3339
+from server.core.outbox import unpack
+from server.core.publish import CONTROL_CHANNEL, room_channel
+from server.core.tx import Tx
+
+log = logging.getLogger(__name__)
+AT_ONCE = 500
+
+
+@dataclass(eq=False, slots=True)
+class Feed:
+    """One room as this process knows it: the number of the last event, the last events, who watches."""
+
+    room: str
+    kept: deque[tuple[int, str]]
+    head: int | None = None
+    members: set[Socket] = field(default_factory=lambda: set[Socket]())
+    listeners: set[Socket] = field(default_factory=lambda: set[Socket]())
+    """Sockets that hear only what is addressed to them: they are in a call, and watch nothing."""
+    holds: int = 0
+    snapshot: tuple[int, float, str] | None = None
+    """A public room's last snapshot: its number, when it was taken, its JSON."""
+
+    def after(self, number: int) -> list[str] | None:
+        """The events after `number` up to the head, if all are in memory."""
+        if self.head is None or number > self.head:
+            return None
+        if number == self.head:
+            return []
+        if not self.kept or self.kept[0][0] > number + 1:
+            return None
+        return [event for its, event in self.kept if its > number]
+
+
+Heard = Callable[[str, str, dict[str, Any]], None]
+
+
+class Feeds:
+    """All feeds of this process."""
+
+    def __init__(self, database: Database, cipher: Cipher, fanout: Fanout, bounds: Bounds) -> None:
+        self._database = database
+        self._cipher = cipher
+        self._fanout = fanout
+        self._bounds = bounds
+        self._feeds: dict[str, Feed] = {}
+        self._behind: set[str] = set()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.channels: Channels | None = None
+        self.on_control: Callable[[str, bytes], None] | None = None
+        self.on_event: list[Callable[[str, str], None]] = []
+        """Told room and type of each event that was delivered."""
+        self.on_signal: list[Heard] = []
+        """Told room, type and data of each unaddressed signal."""
+
+    def start(self) -> None:
+        """Begin to sweep."""
+        assert self.channels is not None
+        self.channels.want(CONTROL_CHANNEL)
+        self._task = asyncio.get_running_loop().create_task(self._sweep(), name="sweep")
+
+    async def stop(self) -> None:
+        """Stop sweeping."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    @contextlib.contextmanager
+    def held(self, room: str) -> Generator[Feed]:
+        """The feed of a room, kept while somebody is about to join it."""
+        feed = self._feeds.get(room)
+        if feed is None:
+            feed = self._feeds[room] = Feed(room, deque(maxlen=self._bounds.frames_kept))
+            assert self.channels is not None
+            self.channels.want(room_channel(room))
+        feed.holds += 1
+        try:
+            yield feed
+        finally:
+            feed.holds -= 1
+            self._drop_if_unused(feed)
+
+    def admit(self, room: str, socket: Socket, number: int) -> None:
+        """Let a socket watch from `number` on: what followed it meanwhile is written to it, in order."""
+        self._fanout.settle(room)
+        with self.held(room) as feed:
+            feed.members.add(socket)
+        socket.rooms.add(room)
+        if feed.head is None:
+            feed.head = number
+            self._catch_up(room)  # what came while the number was being read was passed over
+        missed = feed.after(number)
+        if missed:
+            self._fanout.write(b"".join(event_frame(event) for event in missed), (socket,))
+        elif missed is None:
+            self._catch_up(room)
+
+    def listen(self, room: str, socket: Socket) -> None:
+        """Let a socket hear what is addressed to it in a room."""
+        with self.held(room) as feed:
+            feed.listeners.add(socket)
+
+    def stop_listening(self, room: str, socket: Socket) -> None:
+        """A socket hears no longer what is addressed to it in a room that it does not watch."""
+        feed = self._feeds.get(room)
+        if feed is not None:
+            feed.listeners.discard(socket)
+            self._drop_if_unused(feed)
+
+    def leave(self, room: str, socket: Socket) -> None:
+        """Take a socket out of a room."""
+        socket.rooms.discard(room)
+        feed = self._feeds.get(room)
+        if feed is not None:
+            self._fanout.settle(room)
+            feed.members.discard(socket)
+            self._drop_if_unused(feed)
+
+    def forget(self, socket: Socket) -> None:
+        """Take a socket out of everything."""
+        for room in tuple(socket.rooms):
+            self.leave(room, socket)
+        for feed in [feed for feed in self._feeds.values() if socket in feed.listeners]:
+            feed.listeners.discard(socket)
+            self._drop_if_unused(feed)
+
+    def members(self, room: str) -> list[Socket]:
+        """Who watches a room here."""
+        feed = self._feeds.get(room)
+        return list(feed.members) if feed is not None else []
+
+    def hearers(self, room: str) -> set[Socket]:
+        """Who watches a room here, or hears what is addressed to them in it."""
+        feed = self._feeds.get(room)
+        return feed.members | feed.listeners if feed is not None else set()
+
+    def tell_here(self, room: str, type_: str, data: dict[str, Any], sockets: list[Socket]) -> None:
+        """Tell sockets of this process what may be lost."""
+        self._fanout.settle(room)
+        at = rfc3339(self._database.clock())
+        self._fanout.write(event_frame(event_object(room, None, type_, compact(data), at)), sockets)
+
+    def heard(self, channel: str, body: bytes) -> None:
+        """A message of a channel, signed by the house."""
+        if channel == CONTROL_CHANNEL:
+            if self.on_control is not None:
+                name, _, data = body.partition(b"\n")
+                self.on_control(name.decode(), data)
+            return
+        head_json, _, packed = body.partition(b"\n")
+        head = cast("dict[str, Any]", json.loads(head_json))
+        room: str = head["room"]
+        feed = self._feeds.get(room)
+        if feed is None or room_channel(room) != channel:
+            return
+        number: int | None = head["o"]
+        if number is not None and (feed.head is None or number != feed.head + 1):
+            if feed.head is not None and number > feed.head:
+                self._catch_up(room)
+            return
+        try:
+            data = unpack(packed, self._cipher).decode()
+        except Unreadable:
+            log.warning("an event cannot be opened here", extra={"room": room, "event": head["t"]})
+            return
+        if number is None:
+            self._signal(feed, head, data)
+        else:
+            self._deliver(feed, number, head["t"], data, head["at"])
+
+    def confirmed(self, channel: str) -> None:
+        """Redis has subscribed a channel: what was published before is in the log."""
+        room = channel.removeprefix("amrutam:room:")
+        if room in self._feeds:
+            self._catch_up(room)
+
+    def _signal(self, feed: Feed, head: dict[str, Any], data: str) -> None:
+        frame = event_frame(event_object(feed.room, None, head["t"], data, head["at"]))
+        to = head.get("to")
+        if to is None:
+            self._fanout.post(feed.room, frame, feed.members)
+            for tell in self.on_signal:
+                tell(feed.room, head["t"], json.loads(data))
+            return
+        for socket in (*feed.members, *feed.listeners):
+            if socket.id == to:
+                self._fanout.settle(feed.room)
+                self._fanout.write(frame, (socket,))
+                return
+
+    def _deliver(self, feed: Feed, number: int, type_: str, data: str, at: str) -> None:
+        event = event_object(feed.room, number, type_, data, at)
+        feed.head = number
+        feed.kept.append((number, event))
+        if feed.members:
+            self._fanout.post(feed.room, event_frame(event), feed.members)
+        for tell in self.on_event:
+            tell(feed.room, type_)
+
+    def _catch_up(self, room: str) -> None:
+        self._behind.add(room)
+        self._wake.set()
+
+    async def _sweep(self) -> None:
+        """Read the log for rooms that are behind, at once; for all rooms each second."""
+        due = time.monotonic() + self._bounds.sweep_seconds
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, due - time.monotonic())):
+                    await self._wake.wait()
+            self._wake.clear()
+            if time.monotonic() >= due:
+                due = time.monotonic() + self._bounds.sweep_seconds
+                self._behind.update(self._feeds)
+                self._fanout.look_after_the_slow()
+            behind, self._behind = self._behind, set()
+            heads = {
+                room: feed.head
+                for room in behind
+                if (feed := self._feeds.get(room)) is not None and feed.head is not None
+            }
+            if not heads:
+                continue
+            try:
+                await self._read_log(heads)
+            except Problem as problem:
+                log.warning("the log of rooms cannot be read", extra={"code": problem.code})
+            except Exception:
+                log.exception("the sweep tripped; it goes on")
+
+    async def _read_log(self, heads: dict[str, int]) -> None:
+        async def read(tx: Tx) -> dict[str, Ahead]:
+            return await rooms_ahead(tx, heads, AT_ONCE)
+
+        for room, ahead in (await self._database.read(read, source="sweep")).items():
+            feed = self._feeds.get(room)
+            if feed is None or feed.head is None:
+                continue
+            if ahead.seq < heads[room]:
+                self._start_over(feed, ahead.seq, "restored")
+                continue
+            for logged in ahead.events:
+                if logged.number <= feed.head:
+                    continue
+                if logged.number != feed.head + 1:
+                    break
+                try:
+                    data = unpack(logged.data, self._cipher).decode()
+                except Unreadable:
+                    log.warning("an event cannot be opened here", extra={"room": room, "event": logged.type})
+                    break
+                self._deliver(feed, logged.number, logged.type, data, rfc3339(logged.at))
+            if feed.head < ahead.seq:
+                if len(ahead.events) == AT_ONCE and feed.head == ahead.events[-1].number:
+                    self._catch_up(room)  # there is more
+                else:
+                    self._start_over(feed, ahead.seq, "gap")
+
+    def _start_over(self, feed: Feed, number: int, reason: str) -> None:
+        """The log cannot continue what members have seen: they are told to ask again."""
+        log.warning("a room begins anew", extra={"room": feed.room, "reason": reason})
+        self._fanout.settle(feed.room)
+        feed.head = number
+        feed.kept.clear()
+        feed.snapshot = None
+        for socket in tuple(feed.members):
+            self._fanout.tell_resync(socket, feed.room, reason)
+
+    def _drop_if_unused(self, feed: Feed) -> None:
+        if feed.holds or feed.members or feed.listeners or self._feeds.get(feed.room) is not feed:
+            return
+        del self._feeds[feed.room]
+        assert self.channels is not None
+        self.channels.unwant(room_channel(feed.room))

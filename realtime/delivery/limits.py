@@ -1,0 +1,63 @@
+"""What a socket may do and how much of it: the bounds of the real-time side, in one place."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+
+from server.core.limits import Rate
+from server.core.models import Model
+
+
+class Bounds(Model):
+    """All bounds of sockets. Times in seconds, sizes in bytes."""
+
+    ping_seconds: int = 10
+    pong_seconds: int = 10
+    connect_seconds: float = 10
+    frame_bytes: int = 32 * 1024
+    events_a_socket: int = 30
+    events_a_user: int = 100
+    candidates_a_socket: int = 120
+    budget_seconds: int = 10
+    strikes: int = 3
+    strikes_forgotten_seconds: float = 60
+    sockets_a_user: int = 10
+    sockets_an_address: int = 2000
+    rooms_a_socket: int = 50
+    commands_waiting: int = 40
+    backlog_bytes: int = 256 * 1024
+    backlog_seconds: float = 30
+    frames_kept: int = 256
+    replay_at_most: int = 1000
+    sweep_seconds: float = 1
+    sessions_seconds: float = 5
+    presence_seconds: float = 10
+    presence_lasts_seconds: float = 25
+    grace_seconds: float = 60
+    bye_within_ms: int = 10_000
+    drain_seconds: float = 10
+
+
+BOUNDS = Bounds()
+
+
+class Budgets:
+    """GCRA in this process's memory: sockets stick to one process, so their budgets can too."""
+
+    def __init__(self, most: int = 50_000) -> None:
+        self._arrivals: OrderedDict[str, float] = OrderedDict()
+        self._most = most
+
+    def spend(self, key: str, rate: Rate) -> bool:
+        """Spend one of `rate` on `key`; False when nothing is left."""
+        now = time.monotonic()
+        emission = rate.seconds / rate.count
+        arrival = max(self._arrivals.get(key, now), now) + emission
+        if arrival - now > rate.seconds + 1e-9:
+            return False
+        self._arrivals[key] = arrival
+        self._arrivals.move_to_end(key)
+        while len(self._arrivals) > self._most:
+            self._arrivals.popitem(last=False)
+        return True
