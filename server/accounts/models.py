@@ -1,0 +1,301 @@
+"""What accounts takes and gives."""
+
+from __future__ import annotations
+
+from datetime import date
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import StringConstraints
+
+from server.accounts.addresses import EmailAddress, PhoneNumber
+from server.accounts.passwords import Password
+from server.core.ids import DoctorId, PatientId, SessionId, UserId
+from server.core.models import Ask, Instant, Line, Model, Name, TimeZone, Token
+from server.core.privacy import Level
+from server.core.tx import Role
+
+Language = Annotated[str, StringConstraints(pattern=r"^(en|hi)$"), Level.PUBLIC]
+PersonName = Annotated[Name, Level.SENSITIVE]
+Secret = Annotated[Token, Level.CRITICAL]
+Code = Annotated[Line, StringConstraints(max_length=40), Level.CRITICAL]
+
+
+class Sex(StrEnum):
+    """As FHIR's administrative gender."""
+
+    FEMALE = "female"
+    MALE = "male"
+    OTHER = "other"
+    UNKNOWN = "unknown"
+
+
+class Purpose(StrEnum):
+    """What a one-time link is for."""
+
+    VERIFY_EMAIL = "verify-email"
+    RESET_PASSWORD = "reset-password"  # noqa: S105 - a purpose
+    INVITATION = "invitation"
+
+
+class Accepted(Model):
+    """The same answer whether the address has an account or not."""
+
+    accepted: bool = True
+
+
+class Register(Ask):
+    """A patient registers. The role is never taken from here."""
+
+    email: EmailAddress
+    password: Password
+    name: PersonName
+    phone: PhoneNumber | None = None
+    language: Language = "en"
+    time_zone: TimeZone = "Asia/Kolkata"
+
+
+class AddPatient(Ask):
+    """A patient's account with its password's hash. `verified` only where no mail is sent: demo accounts."""
+
+    email: EmailAddress
+    password_hash: Annotated[str, Level.CRITICAL]
+    name: PersonName
+    phone: PhoneNumber | None = None
+    language: Language = "en"
+    time_zone: TimeZone = "Asia/Kolkata"
+    verified: bool = False
+
+
+class InviteUser(Ask):
+    """An account without a password until its owner accepts; a demo account comes with one."""
+
+    email: EmailAddress
+    name: PersonName
+    role: Role
+    phone: PhoneNumber | None = None
+    language: Language = "en"
+    time_zone: TimeZone = "Asia/Kolkata"
+    password_hash: Annotated[str, Level.CRITICAL] | None = None
+
+
+class Link(Ask):
+    """A one-time link's token, from the form of its page."""
+
+    token: Secret
+
+
+class RequestReset(Ask):
+    """Whose password is forgotten."""
+
+    email: EmailAddress
+
+
+class SetPassword(Ask):
+    """A new password by a one-time link (reset or invitation)."""
+
+    token: Secret
+    password: Password
+
+
+class ChangePassword(Ask):
+    """A new password by a signed-in user who stepped up."""
+
+    password: Password
+
+
+class LogIn(Ask):
+    """`otp` is a code of the authenticator or a recovery code; `token` asks for the session's token in the reply."""
+
+    email: EmailAddress
+    password: Password
+    otp: Code | None = None
+    token: bool = False
+
+
+class StepUp(Ask):
+    """The password again, and the second factor where there is one."""
+
+    password: Password
+    otp: Code | None = None
+
+
+class ConfirmTotp(Ask):
+    """The first code of a new authenticator."""
+
+    otp: Code
+    token: bool = False
+
+
+class Reminders(Model):
+    """By which ways reminders come."""
+
+    mail: bool = True
+    sms: bool = True
+
+
+class Me(Model):
+    """A user as they see themselves."""
+
+    id: UserId
+    role: Role
+    doctor_id: DoctorId | None
+    patient_id: PatientId | None
+    name: PersonName
+    email: Annotated[str, Level.SENSITIVE]
+    phone: Annotated[str, Level.SENSITIVE] | None
+    language: Annotated[str, Level.PUBLIC]
+    time_zone: TimeZone
+    birth_date: Annotated[date, Level.CRITICAL] | None
+    sex: Annotated[Sex, Level.CRITICAL] | None
+    reminders: Reminders
+    email_verified: bool
+    mfa_enabled: bool
+    second_step: bool
+    """This session may only enrol a second factor."""
+
+
+class ChangeMe(Ask):
+    """What a user may change of themselves; absent is unchanged, null takes away (phone, birth_date, sex)."""
+
+    name: PersonName | None = None
+    phone: PhoneNumber | None = None
+    language: Language | None = None
+    time_zone: TimeZone | None = None
+    birth_date: Annotated[date, Level.CRITICAL] | None = None
+    sex: Annotated[Sex, Level.CRITICAL] | None = None
+    reminders: Reminders | None = None
+
+
+class LoggedIn(Model):
+    """A session has begun. `session_token` becomes the cookie; `token` repeats it for who asked for it."""
+
+    session_token: Annotated[str, Level.CRITICAL]
+    token: Annotated[str, Level.CRITICAL] | None = None
+    csrf_token: Annotated[str, Level.CRITICAL]
+    second_step: bool
+    me: Me
+
+
+class LoggedOut(Model):
+    """The session has ended; the cookie goes."""
+
+    done: bool = True
+
+
+class SteppedUp(Model):
+    """Until when what needs a step-up is open."""
+
+    until: Instant
+
+    @property
+    def keeps_session(self) -> bool:
+        """The cookie stays as it is."""
+        return True
+
+
+class TotpSecret(Model):
+    """Shown once: the secret in base32, and the same as the address of a QR code."""
+
+    secret: Annotated[str, Level.CRITICAL]
+    otpauth_url: Annotated[str, Level.CRITICAL]
+
+
+class TotpConfirmed(Model):
+    """Shown once. A session that only enrolled ends; a full one takes its place."""
+
+    recovery_codes: Annotated[list[str], Level.CRITICAL]
+    session_token: Annotated[str, Level.CRITICAL] | None = None
+    token: Annotated[str, Level.CRITICAL] | None = None
+    csrf_token: Annotated[str, Level.CRITICAL] | None = None
+
+    @property
+    def keeps_session(self) -> bool:
+        """Whether the cookie stays as it is."""
+        return self.session_token is None
+
+
+class OwnSession(Model):
+    """One of a user's live sessions."""
+
+    id: SessionId
+    created_at: Instant
+    last_seen_at: Instant
+    expires_at: Instant
+    this_one: bool
+
+
+class OwnSessions(Model):
+    """All of them, newest first."""
+
+    items: list[OwnSession]
+    next_cursor: Annotated[str, Level.PUBLIC] | None = None
+
+
+class SessionAsk(Ask):
+    """One of one's own sessions."""
+
+    id: SessionId
+
+
+class UserAsk(Ask):
+    """A user, by an administrator."""
+
+    id: UserId
+
+
+class ListUsers(Ask):
+    """A page of users, newest first."""
+
+    role: Role | None = None
+    cursor: Annotated[Token, Level.PUBLIC] | None = None
+
+
+class UserRow(Model):
+    """A user as an administrator sees them: class 3, nothing of class 4."""
+
+    id: UserId
+    role: Role
+    name: PersonName
+    email: Annotated[str, Level.SENSITIVE]
+    email_verified: bool
+    mfa_enabled: bool
+    has_password: bool
+    disabled_at: Instant | None
+    created_at: Instant
+
+
+class Users(Model):
+    """A page of users."""
+
+    items: list[UserRow]
+    next_cursor: Annotated[str, Level.PUBLIC] | None = None
+
+
+class Person(Model):
+    """Somebody to write to or to name: what mails, documents and pages need."""
+
+    user_id: UserId
+    role: Role
+    name: PersonName
+    email: Annotated[str, Level.SENSITIVE]
+    phone: Annotated[str, Level.SENSITIVE] | None
+    language: Annotated[str, Level.PUBLIC]
+    time_zone: TimeZone
+    reminders: Reminders
+    patient_id: PatientId | None = None
+    doctor_id: DoctorId | None = None
+
+
+class FindSession(Ask):
+    """A session by its token's hash."""
+
+    token_hash: Annotated[bytes, Level.CRITICAL]
+
+
+class OneTimeLink(Model):
+    """A link that was just spent."""
+
+    id: UUID
+    user_id: UserId
