@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from realtime.video.call import Call
 from realtime.video.ports import CallStore, Kept, StoreAway
 from server.core.ids import ConsultationId
+from server.core.valkey import REDIS_AWAY
 
 CALL_SECONDS = 4 * 3600
+CALLS_IN_MEMORY = 1000
 
 # A call changes only if it still is what was read: two servers that change it at once never lose one's change.
 _SWAP = """
@@ -76,7 +77,7 @@ async def _reached(answer: Awaitable[T] | T) -> Any:
     """The answer of a redis-py command, whose types leave open whether it is awaited. Raises StoreAway."""
     try:
         return await cast("Awaitable[T]", answer)
-    except (TimeoutError, RedisError, OSError) as error:
+    except REDIS_AWAY as error:
         raise StoreAway from error
 
 
@@ -93,13 +94,16 @@ class MemoryCallStore:
         return self._calls.get(consultation_id)
 
     async def swap(self, consultation_id: ConsultationId, version: int, call: Call) -> bool:
-        """Replace the call if it still has `version`; a call that nobody is in any more is forgotten."""
+        """Replace the call if it still has `version`. Empty calls, and the stalest of too many, are forgotten."""
         kept = self._calls.get(consultation_id)
         if (kept.version if kept else 0) != version:
             return False
+        self._calls.pop(consultation_id, None)
         self._calls[consultation_id] = Kept(_new_version(), call)
-        if not any(person.socket for person in call.people):
+        if not call.people:
             await self.forget(consultation_id)
+        elif len(self._calls) > CALLS_IN_MEMORY:
+            await self.forget(next(iter(self._calls)))
         return True
 
     async def keep_description(self, consultation_id: ConsultationId, sender: str, receiver: str, text: str) -> None:

@@ -39,6 +39,8 @@ export class Stage {
     const inCall = state !== "ended";
     this.#show("join", !inCall);
     for (const action of ["leave", "mute", "camera", "share", "flip"]) this.#show(action, inCall);
+    // Only what is held in a hand has a camera on either side.
+    if (!matchMedia("(pointer: coarse)").matches) this.#show("flip", false);
     if (!("getDisplayMedia" in (navigator.mediaDevices ?? {}))) this.#show("share", false);
   }
 
@@ -153,6 +155,14 @@ export class Stage {
     if (media && !media.video) sentences.push(say("otherCameraOff"));
     if (media?.screen) sentences.push(say("otherScreen"));
     this.banner("other", sentences.join(" ") || null);
+  }
+
+  /** @param {number} seconds since the two first met */
+  time(seconds) {
+    const place = this.#root.querySelector("[data-call-time]");
+    if (!place) return;
+    const two = (/** @type {number} */ value) => String(value).padStart(2, "0");
+    place.textContent = `${two(Math.floor(seconds / 60))}:${two(Math.floor(seconds % 60))}`;
   }
 
   /** @param {boolean} on */

@@ -65,6 +65,7 @@ class VideoCall extends HTMLElement {
   #met = false;
   #poor = false;
   #lastLive = 0;
+  /** @type {number | null} */ #firstLive = null;
   #epochWait = SAMPLE_MS;
   #nextEpochAt = 0;
   /** @type {number | undefined} */ #rejoinTimer;
@@ -124,7 +125,8 @@ class VideoCall extends HTMLElement {
     }
     this.#undo.push(onStateChange((/** @type {string} */ state) => this.#socket(state === "connected")));
     const sampler = setInterval(() => void this.#sample(), SAMPLE_MS);
-    this.#undo.push(() => clearInterval(sampler));
+    const seconds = setInterval(() => this.#tick(), 1000);
+    this.#undo.push(() => [sampler, seconds].forEach(clearInterval));
     if (this.hasAttribute("autojoin")) void this.join();
   }
 
@@ -404,6 +406,7 @@ class VideoCall extends HTMLElement {
       if (!this.#wasLive) this.dispatchEvent(new CustomEvent("call-live", { bubbles: true }));
       this.#wasLive = true;
       this.#lastLive = performance.now();
+      this.#firstLive ??= this.#lastLive;
       this.#epochWait = SAMPLE_MS;
       const voiceOnly = this.#rule.picture === "none";
       this.#setState(voiceOnly || this.#poor ? "degraded" : "live");
@@ -432,6 +435,10 @@ class VideoCall extends HTMLElement {
   #setState(state) {
     this.#ours = state;
     this.#stage?.setState(state);
+  }
+
+  #tick() {
+    if (this.#in && this.#firstLive !== null) this.#stage?.time((performance.now() - this.#firstLive) / 1000);
   }
 
   async #sample() {
