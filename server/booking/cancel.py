@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from server.booking.models import CancelBooking, ExpireHold
-from server.consultations import Consultation, cancel, consultation
+from server.consultations import Consultation, EndedAs, cancel, consultation
 from server.core.cipher import Cipher
 from server.core.ids import ConsultationId
 from server.core.tx import Role, Tx
 from server.payments import PaymentStatus, locked_payment, locked_payment_of, settle_cancelled
 from server.scheduling import free_slot
 
-ENDED_AS = {
+ENDED_AS: Mapping[Role, EndedAs] = {
     Role.PATIENT: "cancelled_by_patient",
     Role.DOCTOR: "cancelled_by_doctor",
     Role.ADMIN: "cancelled_by_admin",
@@ -41,7 +43,7 @@ async def expire_hold(tx: Tx, ask: ExpireHold, *, cipher: Cipher) -> bool:
     return True
 
 
-async def _end(tx: Tx, consultation_id: ConsultationId, ended_as: str, cipher: Cipher) -> Consultation:
+async def _end(tx: Tx, consultation_id: ConsultationId, ended_as: EndedAs, cipher: Cipher) -> Consultation:
     slot_id = (await consultation(tx, consultation_id)).slot_id
     # The money before the consultation: what is told of it then shows what becomes of the payment.
     await settle_cancelled(tx, consultation_id)

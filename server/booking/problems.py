@@ -22,7 +22,7 @@ class SlotPassed(Conflict):
 class TooLate(Conflict):
     """The slot begins sooner than the minimum notice allows."""
 
-    code = "too-late"
+    code = "too-late-to-book"
     title = "It is too late to book this slot."
 
 

@@ -56,14 +56,12 @@ async def take_webhook(tx: Tx, ask: TakeWebhook) -> WebhookTaken:
 
 
 async def _follow(tx: Tx, payment: Payment, kind: EntryKind) -> None:
-    ids = {"payment_id": payment.id, "consultation_id": payment.consultation_id}
-    if kind is EntryKind.CAPTURED:
-        if await ask_for_refunds(tx, payment, keep=1) == 0:
-            tx.emit(PaymentCaptured(**ids))
+    if kind is EntryKind.CAPTURED and await ask_for_refunds(tx, payment, keep=1) == 0:
+        tx.emit(PaymentCaptured(payment_id=payment.id, consultation_id=payment.consultation_id))
     elif kind is EntryKind.FAILED:
-        tx.emit(PaymentFailed(**ids))
+        tx.emit(PaymentFailed(payment_id=payment.id, consultation_id=payment.consultation_id))
     elif kind is EntryKind.REFUNDED:
-        tx.emit(PaymentRefunded(**ids))
+        tx.emit(PaymentRefunded(payment_id=payment.id, consultation_id=payment.consultation_id))
 
 
 def _wrong(field: str, message: str) -> Invalid:

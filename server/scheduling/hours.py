@@ -13,31 +13,36 @@ from server.scheduling.make_slots import Fitted, announce, fit_slots
 from server.scheduling.models import Hours, Leave, ReadHours, SetHours, TakeLeave, WeeklyHours
 from server.scheduling.slots import DAY_MINUTES, Span, Window, overlapping
 
+FIRST_DAYS = 8  # what the list shows by default, and the day that it reaches into
+
 
 async def set_hours(tx: Tx, ask: SetHours, *, settings: Settings) -> Hours:
     """Replace the week and bring the free slots in line with it; booked ones stay as they are.
 
     Raises Invalid naming hours that are empty, shorter than a slot, or overlap others (the week goes round).
     """
-    hours, fitted = await _keep(tx, ask, settings)
+    hours, fitted = await _keep(tx, ask, settings.slots_days_ahead)
     announce(tx, fitted)
     return hours
 
 
-async def keep_first_hours(tx: Tx, ask: SetHours, *, settings: Settings) -> Hours:
-    """The same for a doctor whom nobody can be watching yet: thousands of slots without an event each."""
-    hours, _ = await _keep(tx, ask, settings)
+async def keep_first_hours(tx: Tx, ask: SetHours) -> Hours:
+    """The same for a doctor whom nobody can be watching yet: the first week's slots, without an event each.
+
+    The worker's tick makes the others. A demonstration is ready sooner by the seconds that sixty days take.
+    """
+    hours, _ = await _keep(tx, ask, FIRST_DAYS)
     return hours
 
 
-async def _keep(tx: Tx, ask: SetHours, settings: Settings) -> tuple[Hours, Fitted]:
+async def _keep(tx: Tx, ask: SetHours, days_ahead: int) -> tuple[Hours, Fitted]:
     weekly = [_window(hours) for hours in ask.weekly]
     _refuse_what_cannot_be(weekly, ask)
     if await queries.calendar(tx, ask.id, locked=True) is None:
         raise NotFound
     await queries.set_calendar(tx, ask.id, ask.time_zone, ask.slot_minutes, ask.buffer_minutes)
     await queries.replace_week(tx, ask.id, weekly)
-    fitted = await fit_slots(tx, ask.id, settings)
+    fitted = await fit_slots(tx, ask.id, days_ahead)
     hours = Hours(
         time_zone=ask.time_zone,
         slot_minutes=ask.slot_minutes,

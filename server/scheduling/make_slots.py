@@ -15,7 +15,7 @@ from server.scheduling.events import SlotChanged
 from server.scheduling.models import MakeSlots, PublicSlot, SlotsMade, SlotStatus
 from server.scheduling.slots import Span, slot_times
 
-# A watcher sees at most this many days: what lies beyond is found in the list when the days get there.
+# A list shows at most this many days: what lies beyond is found in it when the days get there.
 WATCHED = timedelta(days=31)
 
 
@@ -29,21 +29,21 @@ class Fitted(Model):
 async def make_slots(tx: Tx, ask: MakeSlots, *, settings: Settings) -> SlotsMade:
     """Make the slots that are missing up to the horizon and withdraw free ones that fit no longer.
 
-    Booked slots are never touched; what would overlap one is skipped. A second call changes nothing.
+    Booked slots are never touched; what would overlap one is skipped. A second call changes nothing. Nobody is told:
+    hours and leave tell of what they change, and what comes up at the horizon is found in the list.
     Raises NotFound without such a doctor.
     """
-    fitted = await fit_slots(tx, ask.doctor_id, settings)
-    announce(tx, fitted)
+    fitted = await fit_slots(tx, ask.doctor_id, settings.slots_days_ahead)
     return SlotsMade(made=len(fitted.made), withdrawn=len(fitted.withdrawn))
 
 
-async def fit_slots(tx: Tx, doctor_id: DoctorId, settings: Settings) -> Fitted:
-    """Bring the calendar in line, telling nobody yet. Raises NotFound."""
+async def fit_slots(tx: Tx, doctor_id: DoctorId, days_ahead: int) -> Fitted:
+    """Bring the calendar in line up to so many days ahead, telling nobody yet. Raises NotFound."""
     calendar = await queries.calendar(tx, doctor_id, locked=True)
     if calendar is None:
         raise NotFound
     today = tx.now.astimezone(ZoneInfo(calendar.time_zone)).date()
-    horizon = tx.now + timedelta(days=settings.slots_days_ahead)
+    horizon = tx.now + timedelta(days=days_ahead)
     leave = await queries.leave_after(tx, doctor_id, tx.now)
     wanted = {
         span
@@ -54,7 +54,7 @@ async def fit_slots(tx: Tx, doctor_id: DoctorId, settings: Settings) -> Fitted:
             calendar.slot_minutes,
             calendar.buffer_minutes,
             today - timedelta(days=1),
-            today + timedelta(days=settings.slots_days_ahead),
+            today + timedelta(days=days_ahead),
         )
         if tx.now < span.start <= horizon and not any(_meet(span, away) for away in leave)
     }
@@ -63,7 +63,11 @@ async def fit_slots(tx: Tx, doctor_id: DoctorId, settings: Settings) -> Fitted:
     kept = {slot.span for slot in standing if not slot.booked and slot.span in wanted}
     withdrawn = await queries.withdraw(
         tx,
-        [slot.id for slot in standing if not slot.booked and slot.span not in wanted and slot.span.start > tx.now],
+        [
+            slot.id
+            for slot in standing
+            if not slot.booked and slot.span not in wanted and tx.now < slot.span.start <= horizon
+        ],
     )
     missing = sorted(span for span in wanted - kept if not any(_meet(span, taken) for taken in booked))
     made = await queries.add_slots(tx, doctor_id, calendar, missing)
