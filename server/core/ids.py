@@ -21,6 +21,9 @@ EventId = NewType("EventId", UUID)
 AttachmentId = NewType("AttachmentId", UUID)
 
 
+_NEVER_MILLISECONDS = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp() * 1000)
+
+
 def new_id(now: datetime) -> UUID:
     """A UUIDv7 (RFC 9562 section 5.7) of the millisecond `now`, 74 bits random. It tells its time; it is no secret."""
     milliseconds = int(now.timestamp() * 1000)
@@ -34,6 +37,7 @@ def user_tag(user_id: UUID) -> str:
 
 
 def made_at(id_: UUID) -> datetime:
-    """The millisecond that a UUIDv7 was made at, UTC: `created_at` of partitioned rows."""
-    milliseconds = id_.int >> 80
+    """The millisecond that a UUIDv7 was made at, UTC: `created_at` of partitioned rows. An id that we cannot have made
+    may name a year beyond every calendar: it says 2200, where nothing is found."""
+    milliseconds = min(id_.int >> 80, _NEVER_MILLISECONDS)
     return datetime.fromtimestamp(milliseconds // 1000, UTC).replace(microsecond=milliseconds % 1000 * 1000)

@@ -49,7 +49,7 @@ class PrescriptionSheet(Model):
     specialty: Annotated[Line, Level.PUBLIC]
     patient_name: Annotated[Name, Level.SENSITIVE]
     age: Annotated[int, Field(ge=0, le=150), Level.SENSITIVE] | None = None
-    sex: Annotated[Literal["female", "male", "other"], Level.SENSITIVE] | None = None
+    sex: Annotated[Literal["female", "male", "other", "unknown"], Level.SENSITIVE] | None = None
     issued_at: Instant
     time_zone: TimeZone
     complaints: Prose | None = None
@@ -124,7 +124,7 @@ def _printed(sheet: PrescriptionSheet) -> dict[str, object]:
 
 def _age_and_sex(sheet: PrescriptionSheet, words: Words) -> str:
     parts = [words.years.format(sheet.age)] if sheet.age is not None else []
-    if sheet.sex is not None:
+    if sheet.sex not in (None, "unknown"):
         parts.append(words.sexes[sheet.sex])
     return ", ".join(parts) or words.not_given
 
