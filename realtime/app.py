@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
+from functools import partial
 from typing import Any
-from uuid import UUID
 
 from aiohttp import web
 from redis.asyncio import Redis
@@ -22,11 +23,12 @@ from realtime.delivery.live_room import Rooms
 from realtime.delivery.presence import PresenceBook
 from realtime.delivery.queries import ended_sessions
 from realtime.delivery.socketio_server import SocketServer
-from realtime.rooms import live_rooms
-from server.accounts import SessionEnded
+from realtime.rooms import BoundRooms
+from server.accounts import SessionEnded, touch_session
 from server.core.cipher import Cipher
 from server.core.database import Database
 from server.core.errors import Problem
+from server.core.ids import SessionId
 from server.core.publish import Publisher
 from server.core.routes import public
 from server.core.settings import Settings
@@ -58,10 +60,10 @@ class Realtime:
         self.feeds = Feeds(database, cipher, self._fanout, bounds)
         self.feeds.channels = self.channels = Channels(redis, cipher, self.feeds)
         self.feeds.on_control = self._control
-        bound = live_rooms(settings, cipher, database, redis, publisher, self.feeds)
+        bound = BoundRooms(settings, cipher, database, redis, publisher, self.feeds)
         self.rooms = Rooms(database, self.feeds, self._fanout, self.connections, bound.rooms, bounds)
         self.presence = PresenceBook(redis, publisher, self.feeds, self.rooms, clock, bounds)
-        self.presence.on_away.append(bound.somebody_is_away)
+        self.presence.on_away = self._look_after_the_deserted
         table = [
             command("subscribe", self.rooms.subscribe, access=public),
             command("unsubscribe", self.rooms.unsubscribe, access=public),
@@ -125,22 +127,26 @@ class Realtime:
 
     async def _watch_sessions(self) -> None:
         """The net under the control channel: every few seconds the database says which sessions have ended."""
+        touch_due = time.monotonic() + self._bounds.touch_seconds
         while True:
             await asyncio.sleep(self._bounds.sessions_seconds)
-            live = self.connections.sessions()
-            if not live:
+            watched = self.connections.sessions()
+            if not watched:
                 continue
-
-            async def ended(tx: Tx) -> list[UUID]:
-                return await ended_sessions(tx, list(live))  # noqa: B023 - awaited before the next round
-
             try:
-                for session_id in await self._database.read(ended, source="sweep"):
+                if time.monotonic() >= touch_due:
+                    touch_due = time.monotonic() + self._bounds.touch_seconds
+                    used = self.connections.sessions(with_input_within=self._bounds.input_counts_seconds)
+                    await self._database.write(partial(_touch, used), source="socket")
+                for session_id in await self._database.read(partial(_ended, watched), source="sweep"):
                     self.connections.end_session(session_id)
             except Problem as problem:
                 log.warning("sessions cannot be checked", extra={"code": problem.code})
             except Exception:
                 log.exception("the look at sessions tripped; it goes on")
+
+    async def _look_after_the_deserted(self, away: list[tuple[str, str]]) -> None:
+        await self._bound.put_back_the_deserted(away, self._bounds.grace_seconds, self.presence.is_present)
 
     def _forget(self, socket: Socket) -> None:
         self._spawn(self._bound.socket_closed(socket))
@@ -149,3 +155,13 @@ class Realtime:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _touch(sessions: list[SessionId], tx: Tx) -> None:
+    """An open page with a live socket and input counts as use of its session."""
+    for session_id in sorted(sessions):
+        await touch_session(tx, session_id)
+
+
+async def _ended(sessions: list[SessionId], tx: Tx) -> list[SessionId]:
+    return await ended_sessions(tx, sessions)

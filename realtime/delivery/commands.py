@@ -29,7 +29,7 @@ from server.core.errors import (
     StepUpRequired,
     Unauthenticated,
 )
-from server.core.models import Ask, rfc3339
+from server.core.models import Ask, Done, rfc3339
 from server.core.routes import Access, bare_function
 from server.core.tx import Tx
 
@@ -188,7 +188,7 @@ class Commands:
         if isinstance(result, Ready):
             return result.body, result.then
         fields: dict[str, Any] = {}
-        if isinstance(result, BaseModel):
+        if isinstance(result, BaseModel) and not isinstance(result, Done):
             dumped = result.model_dump(mode="json", by_alias=True)
             fields = {line.under: dumped} if line.under else dumped
         return compact({"ok": True, "at": self._now(), **fields}), None

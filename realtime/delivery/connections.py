@@ -11,7 +11,6 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
-from uuid import UUID
 
 from realtime.delivery.frames import compact
 from realtime.delivery.limits import BOUNDS, Bounds, Budgets
@@ -167,15 +166,17 @@ class Connections:
             if its == session_id or (session_id is None and (besides is None or its != besides)):
                 self.dismiss(socket.wire, "session-ended", retry=False)
 
-    def end_session(self, session_id: UUID) -> None:
+    def end_session(self, session_id: SessionId) -> None:
         """Close the sockets of a session, whosever it is."""
         for socket in tuple(self.sockets.values()):
             if socket.actor.session_id == session_id:
                 self.dismiss(socket.wire, "session-ended", retry=False)
 
-    def sessions(self) -> set[UUID]:
-        """The sessions that have sockets here."""
-        return {its for socket in self.sockets.values() if (its := socket.actor.session_id) is not None}
+    def sessions(self, *, with_input_within: float | None = None) -> list[SessionId]:
+        """The sessions that have sockets here; perhaps only those where somebody did something within these seconds."""
+        since = 0.0 if with_input_within is None else time.monotonic() - with_input_within
+        found = {socket.actor.session_id for socket in self.sockets.values() if socket.last_input >= since}
+        return [session_id for session_id in found if session_id is not None]
 
     async def _identify(self, wire: Wire, auth: object) -> Actor:
         token = cast("dict[str, object]", auth).get("token") if isinstance(auth, dict) else None

@@ -72,8 +72,8 @@ class Feeds:
         self._task: asyncio.Task[None] | None = None
         self.channels: Channels | None = None
         self.on_control: Callable[[str, bytes], None] | None = None
-        self.on_event: list[Callable[[str, str], None]] = []
-        """Told room and type of each event that was delivered."""
+        self.on_event: list[Callable[[str, str, str], None]] = []
+        """Told room, type and data (JSON) of each event that was delivered."""
         self.on_signal: list[Heard] = []
         """Told room, type and data of each unaddressed signal."""
 
@@ -219,7 +219,7 @@ class Feeds:
         if feed.members:
             self._fanout.post(feed.room, event_frame(event), feed.members)
         for tell in self.on_event:
-            tell(feed.room, type_)
+            tell(feed.room, type_, data)
 
     def _catch_up(self, room: str) -> None:
         self._behind.add(room)

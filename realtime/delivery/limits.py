@@ -32,6 +32,8 @@ class Bounds(Model):
     replay_at_most: int = 1000
     sweep_seconds: float = 1
     sessions_seconds: float = 5
+    touch_seconds: float = 120
+    input_counts_seconds: float = 8 * 3600
     presence_seconds: float = 10
     presence_lasts_seconds: float = 25
     grace_seconds: float = 60

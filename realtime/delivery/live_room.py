@@ -62,10 +62,10 @@ NO_ID = UUID(int=0)  # the rooms of which there is one
 
 @dataclass(frozen=True)
 class PresenceRule:
-    """As what an actor counts in a kind of room, and the signal that tells of a change."""
+    """As what an actor counts in a kind of room, and the signal that tells of a change, if anybody is told."""
 
     role_of: Callable[[Actor], str | None]
-    signal: Callable[[UUID, str, bool], Signal]
+    signal: Callable[[UUID, str, bool], Signal | None]
     roles: tuple[str, ...]
 
 
@@ -231,7 +231,7 @@ class Rooms:
 
         return Ready(f"{head[:-1]},{rest}}}", admit)
 
-    def _recheck_after(self, room: str, type_: str) -> None:
+    def _recheck_after(self, room: str, type_: str, data: str) -> None:
         kind = self.kinds.get(room.partition(":")[0])
         if kind is not None and type_ in kind.rechecked_on and self._feeds.members(room):
             task = asyncio.get_running_loop().create_task(self.recheck(room))

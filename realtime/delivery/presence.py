@@ -12,7 +12,7 @@ import logging
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ from realtime.delivery.feed import Feeds
 from realtime.delivery.limits import Bounds
 from realtime.delivery.live_room import PresenceRule, Rooms
 from server.core.clock import Clock
+from server.core.errors import Problem
 from server.core.publish import Publisher
 from server.core.valkey import REDIS_AWAY
 
@@ -58,8 +59,8 @@ class PresenceBook:
         self._touched: set[str] = set()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.on_away: list[Callable[[str, str, float], None]] = []
-        """Told at each round: room, role, and for how many seconds that role has been away."""
+        self.on_away: Callable[[list[tuple[str, str]]], Awaitable[None]] | None = None
+        """Told at each round: rooms and roles that have been away for longer than the grace period."""
         rooms.on_joined.append(self._joined)
         rooms.on_left.append(self._left)
         feeds.on_signal.append(self._heard)
@@ -79,6 +80,21 @@ class PresenceBook:
                 pipe.zrem(_key(room), self._member(role))
         with contextlib.suppress(*REDIS_AWAY):
             await pipe.execute()
+
+    async def is_present(self, room: str, role: str) -> bool:
+        """Whether anybody is in a room as this role, on whichever process. Raises one of REDIS_AWAY."""
+        now = self._clock().timestamp()
+        found = cast("list[bytes]", await cast("Any", self._redis).zrangebyscore(_key(room), now, "+inf"))
+        return any(member.decode().partition("|")[0] == role for member in found)
+
+    def _long_away(self) -> list[tuple[str, str]]:
+        before = time.monotonic() - self._bounds.grace_seconds
+        return [
+            (room, role)
+            for room, watched in self._watched.items()
+            for role, since in watched.away_since.items()
+            if since <= before
+        ]
 
     def _rule(self, room: str) -> PresenceRule | None:
         kind = self._rooms.kinds.get(room.partition(":")[0])
@@ -122,13 +138,18 @@ class PresenceBook:
             self._wake.clear()
             caused_here, self._touched = self._touched, set()
             rooms = set(caused_here)
-            if time.monotonic() >= due:
+            is_round = time.monotonic() >= due
+            if is_round:
                 due = time.monotonic() + self._bounds.presence_seconds
                 rooms.update(self._watched)
             try:
                 await self._renew(sorted(rooms), caused_here)
+                if is_round and self.on_away is not None:
+                    await self.on_away(self._long_away())
             except REDIS_AWAY:
                 continue
+            except Problem as problem:
+                log.warning("the deserted could not be put back", extra={"code": problem.code})
             except Exception:
                 log.exception("a round of presence tripped; it goes on")
 
@@ -165,17 +186,16 @@ class PresenceBook:
             before = watched.known.get(role)
             self._note(watched, role, is_here=is_here)
             signal = rule.signal(id_, role, is_here)
-            if (before is not None and before != is_here) or (before is None and is_here and watched.here.get(role)):
-                if is_ours:
-                    self._publisher.signal(signal, self._clock())
-                else:
-                    self._feeds.tell_here(room, signal.name, signal.wire(), self._feeds.members(room))
+            if signal is None:
+                continue
+            # The first look of a process at a room finds things as they are; only its own people are news then.
+            is_news = before != is_here if before is not None else is_here and bool(watched.here.get(role))
+            if is_news and is_ours:
+                self._publisher.signal(signal, self._clock())
+            elif is_news:
+                self._feeds.tell_here(room, signal.name, signal.wire(), self._feeds.members(room))
             elif is_here and watched.newcomers:
                 self._feeds.tell_here(room, signal.name, signal.wire(), list(watched.newcomers))
-            since = watched.away_since.get(role)
-            if since is not None:
-                for tell in self.on_away:
-                    tell(room, role, time.monotonic() - since)
         watched.newcomers.clear()
         if not self._feeds.members(room) and not any(watched.here.values()):
             del self._watched[room]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, cast
-from uuid import UUID
 
 from asyncpg import Record
 
+from server.core.ids import SessionId
 from server.core.tx import Tx
 
 NUMBER = "select coalesce((select seq from rooms where name = $1), 0)"
@@ -30,6 +30,7 @@ AHEAD = """
 ENDED = """
     select w.id from unnest($1::uuid[]) as w (id)
       left join sessions s on s.id = w.id and s.ended_at is null and s.expires_at > $2
+                               and s.last_seen_at > $2::timestamptz - interval '8 hours'
      where s.id is null
 """
 
@@ -70,9 +71,9 @@ async def rooms_ahead(tx: Tx, heads: Mapping[str, int], limit: int) -> dict[str,
     return found
 
 
-async def ended_sessions(tx: Tx, sessions: Sequence[UUID]) -> list[UUID]:
-    """Those of these sessions that have ended or expired."""
-    return [cast("UUID", row["id"]) for row in await tx.conn.fetch(ENDED, sessions, tx.now)]
+async def ended_sessions(tx: Tx, sessions: Sequence[SessionId]) -> list[SessionId]:
+    """Those of these sessions that have ended, expired, or seen nobody for eight hours."""
+    return [cast("SessionId", row["id"]) for row in await tx.conn.fetch(ENDED, sessions, tx.now)]
 
 
 def _logged(row: Record) -> Logged:

@@ -1,5 +1,5 @@
 """The rooms that browsers watch, and what may be asked in them."""
 
-from realtime.rooms.bound import BoundRooms, live_rooms
+from realtime.rooms.bound import BoundRooms
 
-__all__ = ["BoundRooms", "live_rooms"]
+__all__ = ["BoundRooms"]
