@@ -221,6 +221,7 @@ create table consents (
     withdrawn_at timestamptz
 );
 create unique index consents_one_open_each on consents (patient_id, purpose) where withdrawn_at is null;
+create index consents_of_a_patient on consents (patient_id, purpose);
 
 create table reminders (
     id uuid primary key,
