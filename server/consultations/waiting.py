@@ -68,24 +68,13 @@ def pace(now: datetime, rows: Sequence[Record], slot_seconds: int) -> Pace:
     return Pace(median(durations), third - first, len(durations), delay, tuple(durations))
 
 
-def turn(now: datetime, start_time: datetime, ahead: int, elapsed: Sequence[float], of: Pace) -> Turn:
-    """When one's turn should come with `ahead` patients before, and others in the call for so many seconds.
-
-    Not before the own slot shifted by today's delay: the doctor keeps to the calendar where nobody waits.
-    """
-    left = max((of.left(seconds) for seconds in elapsed), default=0.0)
-    chain = left + ahead * of.middle
-    by_calendar = (start_time - now).total_seconds() + of.delay
-    seconds = max(chain, by_calendar, 0.0)
-    steps = ahead + (1 if elapsed else 0)
-    # Independent durations: their spreads add as squares do.
-    half = of.spread / 2 * max(steps, 0) ** 0.5 if chain >= by_calendar else of.spread / 2
-    width = 2 * half
-    sure: Sure = "low"
-    if of.known >= FEW or steps == 0:
-        sure = "good" if width <= 600 else "fair" if width <= 1500 else "low"
-    if of.known < FEW and sure == "good":
-        sure = "fair"
+def turn(now: datetime, seconds: float, steps: int, of: Pace) -> Turn:
+    """A turn in so many seconds, after `steps` consultations whose length nobody knows yet."""
+    # Independent durations: their spreads add as squares do. With nobody before, what is left is the doctor's delay.
+    half = of.spread / 2 * max(steps, 0.5) ** 0.5
+    sure: Sure = "good" if half <= 300 else "fair" if half <= 750 else "low"
+    if of.known < FEW:
+        sure = "fair" if steps == 0 else "low"
     at = (now + timedelta(seconds=seconds)).replace(microsecond=0)
     return Turn(at, max(now, at - timedelta(seconds=half)), at + timedelta(seconds=half), sure)
 
@@ -102,14 +91,28 @@ def order(rows: Sequence[Record]) -> list[ConsultationId]:
 
 
 def turns(now: datetime, rows: Sequence[Record], of: Pace) -> dict[ConsultationId, tuple[int, Turn]]:
-    """The place and the turn of everybody who waits."""
+    """The place and the turn of everybody who waits.
+
+    The doctor is followed through the queue: free after the call that is on and those called already, then taking
+    the first by check-in whose own slot has come (shifted by today's delay), else whoever's slot comes soonest.
+    """
     by_id = {row["consultation_id"]: row for row in rows}
-    elapsed = [(now - row["started_at"]).total_seconds() for row in rows if row["status"] == Status.ACTIVE]
-    called = sum(row["status"] == Status.PENDING and row["called_at"] is not None for row in rows)
-    return {
-        id_: (place, turn(now, by_id[id_]["start_time"], called + place - 1, elapsed, of))
-        for place, id_ in enumerate(order(rows), start=1)
-    }
+    places = {id_: place for place, id_ in enumerate(order(rows), start=1)}
+    opens = {id_: (by_id[id_]["start_time"] - now).total_seconds() + of.delay for id_ in places}
+    in_call = [row for row in rows if row["status"] == Status.ACTIVE and row["started_at"] is not None]
+    steps = len(in_call) + sum(row["status"] == Status.PENDING and row["called_at"] is not None for row in rows)
+    free_at = max((of.left((now - row["started_at"]).total_seconds()) for row in in_call), default=0.0)
+    free_at += (steps - len(in_call)) * of.middle
+    found: dict[ConsultationId, tuple[int, Turn]] = {}
+    left = list(places)
+    while left:
+        chosen = next((id_ for id_ in left if opens[id_] <= free_at), None) or min(left, key=lambda id_: opens[id_])
+        free_at = max(free_at, opens[chosen])
+        found[chosen] = places[chosen], turn(now, free_at, steps, of)
+        free_at += of.middle
+        steps += 1
+        left.remove(chosen)
+    return found
 
 
 async def tell(tx: Tx, before: Consultation, after: Consultation, cipher: Cipher) -> None:
