@@ -24,6 +24,9 @@ from server.accounts.models import (
     ChangePassword,
     ConfirmTotp,
     FindSession,
+    FindUser,
+    FoundUser,
+    GivePassword,
     InviteUser,
     Language,
     Link,
@@ -76,7 +79,14 @@ from server.accounts.session import (
     log_out,
     touch_session,
 )
-from server.accounts.set_password import accept_invitation, change_password, request_reset, reset_password
+from server.accounts.set_password import (
+    accept_invitation,
+    change_password,
+    find_user,
+    give_password,
+    request_reset,
+    reset_password,
+)
 from server.accounts.throttle import Throttle, TooManyTries
 from server.accounts.totp import confirm_totp, enrol_totp, remove_totp
 from server.accounts.users import disable_user, enable_user, list_users
@@ -97,7 +107,10 @@ __all__ = [
     "DoctorInvited",
     "EmailAddress",
     "FindSession",
+    "FindUser",
     "FirstCodeWrong",
+    "FoundUser",
+    "GivePassword",
     "InviteUser",
     "Language",
     "Link",
@@ -156,6 +169,8 @@ __all__ = [
     "end_session",
     "enrol_totp",
     "find_session",
+    "find_user",
+    "give_password",
     "invite_user",
     "list_own_sessions",
     "list_users",

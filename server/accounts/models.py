@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date
 from enum import StrEnum
 from typing import Annotated
-from uuid import UUID
 
 from pydantic import StringConstraints
 
@@ -294,8 +293,24 @@ class FindSession(Ask):
     token_hash: Annotated[bytes, Level.CRITICAL]
 
 
-class OneTimeLink(Model):
-    """A link that was just spent."""
+class FindUser(Ask):
+    """An account by its address."""
 
-    id: UUID
+    email: EmailAddress
+
+
+class FoundUser(Model):
+    """An account that was found."""
+
     user_id: UserId
+    role: Role
+    patient_id: PatientId | None
+    doctor_id: DoctorId | None
+    password_hash: Annotated[str, Level.CRITICAL] | None
+
+
+class GivePassword(Ask):
+    """A password's hash for an account."""
+
+    user_id: UserId
+    password_hash: Annotated[str, Level.CRITICAL]

@@ -8,7 +8,16 @@ from datetime import timedelta
 
 from server.accounts import queries
 from server.accounts.events import PasswordChanged, ResetRequested
-from server.accounts.models import Accepted, ChangePassword, Purpose, RequestReset, SetPassword
+from server.accounts.models import (
+    Accepted,
+    ChangePassword,
+    FindUser,
+    FoundUser,
+    GivePassword,
+    Purpose,
+    RequestReset,
+    SetPassword,
+)
 from server.accounts.passwords import Passwords, refuse_weak
 from server.accounts.people import person
 from server.accounts.problems import LinkOver
@@ -18,7 +27,7 @@ from server.accounts.tokens import link_token, token_hash
 from server.core.cipher import Cipher
 from server.core.ids import UserId
 from server.core.models import Done
-from server.core.tx import Run, Tx
+from server.core.tx import Role, Run, Tx
 
 RESET_LASTS = timedelta(minutes=15)
 
@@ -98,3 +107,24 @@ async def _refuse_weak_for(run: Run, user_id: UserId, password: str, cipher: Cip
         return owner.email, owner.name
 
     refuse_weak(password, *await run.read(whose, None))
+
+
+async def find_user(tx: Tx, ask: FindUser, *, cipher: Cipher) -> FoundUser | None:
+    """The account of an address, in any spelling; None if there is none."""
+    row = await queries.user_by_email(tx, email_hash_of(ask.email, cipher))
+    if row is None:
+        return None
+    return FoundUser(
+        user_id=row["id"],
+        role=Role(row["role"]),
+        patient_id=row["patient_id"],
+        doctor_id=row["doctor_id"],
+        password_hash=row["password_hash"],
+    )
+
+
+async def give_password(tx: Tx, ask: GivePassword) -> Done:
+    """Give an account a password without asking its owner (demo accounts). Ends all of its sessions."""
+    await queries.set_password(tx, ask.user_id, ask.password_hash)
+    await end_all_sessions(tx, ask.user_id)
+    return Done()
