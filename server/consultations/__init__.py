@@ -16,7 +16,7 @@ from server.consultations.access import (
 from server.consultations.call import call_next, call_patient, put_back
 from server.consultations.change import consultation
 from server.consultations.chat import list_messages, read_messages, send_message, write_message
-from server.consultations.check_in import check_in, enter_waiting
+from server.consultations.check_in import OPENS_BEFORE, check_in, enter_waiting
 from server.consultations.complete import complete_consultation
 from server.consultations.events import (
     CONSULTATION,
@@ -96,6 +96,7 @@ from server.consultations.waiting import queue_entries, queue_entry
 __all__ = [
     "CONSULTATION",
     "MOVES",
+    "OPENS_BEFORE",
     "QUEUE",
     "Act",
     "CallNext",
