@@ -135,6 +135,16 @@ def make_partitions(
     _say(f"{made} partitions made" if made else "no partition was missing")
 
 
+@partitions.command("repair")
+def repair_partitions() -> None:
+    """Move what fell into a default partition to its month, as the owner. Writers wait meanwhile."""
+    from server.core.partitions import repair
+
+    settings = _settings()
+    made = asyncio.run(repair((settings.migrate_url or settings.database_url).get_secret_value()))
+    _say(f"moved into {', '.join(made)}" if made else "the default partitions are empty")
+
+
 def main() -> None:
     """The entry point of the installed command."""
     app()

@@ -9,6 +9,8 @@ import socket
 import ssl
 from dataclasses import dataclass
 
+import psutil
+
 from server.up.folder import Refused
 
 BACKLOG = 1024
@@ -53,6 +55,16 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def local_names() -> list[str]:
+    """Every name and address by which this machine may be called, in a fixed order."""
+    found = {"localhost", socket.gethostname()}
+    for addresses in psutil.net_if_addrs().values():
+        for address in addresses:
+            if address.family in (socket.AF_INET, socket.AF_INET6):
+                found.add(address.address.partition("%")[0])
+    return sorted(found)
 
 
 async def is_ready(listening: Listening, *, https: bool, name: str) -> bool:

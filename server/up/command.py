@@ -11,21 +11,26 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
 
 from server.core.clock import utc_now
 from server.core.migrate import MigrationRefused, migrate
 from server.core.settings import Settings
-from server.up.address import Listening, is_ready, listen
+from server.up.address import Listening, is_ready, listen, local_names
 from server.up.child import Child, Program
 from server.up.environment import Wishes, children_environment, first_look, is_set, wants_demo
-from server.up.external import as_application, let_application_in
-from server.up.folder import Folder, Refused, default_folder, open_folder, socket_folder
+from server.up.external import as_application, check_schema, is_application, let_application_in
+from server.up.folder import Folder, Refused, default_folder, leave_sockets, open_folder, socket_folder
 from server.up.live import Live
 from server.up.postgres import Postgres
 from server.up.secret_file import Secrets, kept_secrets
 from server.up.supervisor import Say, Supervisor
-from server.up.tls import Certificate, given_certificate, local_names, own_certificate
 from server.up.valkey import Valkey
+
+if TYPE_CHECKING:
+    from server.up.tls import Certificate
 
 SERVICES, PROCESSES = 1, 2  # layers: services start first and end last
 READY_SECONDS = 60.0
@@ -55,13 +60,15 @@ async def up(wishes: Wishes, environ: Mapping[str, str], say: Say, tell: Callabl
     began = time.monotonic()
     settings = first_look(environ, wishes)
     folder = open_folder(wishes.data or settings.data_dir or default_folder(environ))
+    os.umask(0o077)  # what the children write is nobody else's to read
     live = Live(folder)
     supervisor = Supervisor(say, live.started)
+    sockets = socket_folder(folder)
     try:
         for name in live.end_orphans():
             say(f"{name} was left from a start that was killed: ended")
         house = _move_in(wishes, settings, folder, live, supervisor, say)
-        starting = asyncio.create_task(_bring_up(house, wishes, environ))
+        starting = asyncio.create_task(_bring_up(house, wishes, environ, sockets))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
@@ -77,6 +84,7 @@ async def up(wishes: Wishes, environ: Mapping[str, str], say: Say, tell: Callabl
         say("stopping; once more for at once")
     finally:
         await supervisor.stop(hurry)
+        leave_sockets(folder, sockets)
         live.release()
     say("stopped")
 
@@ -88,25 +96,21 @@ def _move_in(
     secrets = kept_secrets(folder)
     port = settings.port if wishes.port is None else wishes.port
     listening = listen(settings.host, port)
-    certificate: Certificate | None = None
-    if settings.tls_cert is not None and settings.tls_key is not None:
-        certificate = given_certificate(settings.tls_cert, settings.tls_key)
-    elif not listening.on_loopback:
-        certificate = own_certificate(folder, utc_now())
+    certificate = _certificate(settings, folder) if settings.tls_cert or not listening.on_loopback else None
     live.at(listening.address("https" if certificate else "http"))
     return _House(folder, live, secrets, settings, listening, certificate, supervisor, say)
 
 
-async def _bring_up(house: _House, wishes: Wishes, environ: Mapping[str, str]) -> None:
-    sockets = socket_folder(house.folder)
-    redis_url, (owner_url, app_url) = await asyncio.gather(
-        _redis(house, environ, sockets), _database(house, environ, sockets)
-    )
-    await _schema(house, owner_url)
-    if app_url is None:
-        app_url = as_application(owner_url, house.secrets.app_password)
-        if await let_application_in(owner_url, app_url, house.secrets.app_password):
-            house.say("the role amrutam_app had another password: it has this folder's now")
+def _certificate(settings: Settings, folder: Folder) -> Certificate:
+    from server.up.tls import given_certificate, own_certificate  # an eighth of a second, only for who needs it
+
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        return given_certificate(settings.tls_cert, settings.tls_key)
+    return own_certificate(folder, utc_now())
+
+
+async def _bring_up(house: _House, wishes: Wishes, environ: Mapping[str, str], sockets: Path) -> None:
+    redis_url, app_url = await asyncio.gather(_redis(house, environ, sockets), _database(house, environ, sockets))
     demo = wants_demo(environ, wishes, house.settings)
     told = children_environment(
         environ,
@@ -141,15 +145,32 @@ async def _redis(house: _House, environ: Mapping[str, str], sockets: Path) -> st
     return valkey.url
 
 
-async def _database(house: _House, environ: Mapping[str, str], sockets: Path) -> tuple[str, str | None]:
-    """The owner's address and the application's; the latter None where it is still to be made of the former."""
-    settings = house.settings
-    if is_set(environ, "database_url"):
-        house.say("PostgreSQL: the one of AMRUTAM_DATABASE_URL")
-        given = settings.database_url.get_secret_value()
-        return (settings.migrate_url.get_secret_value(), given) if settings.migrate_url else (given, None)
+async def _database(house: _House, environ: Mapping[str, str], sockets: Path) -> str:
+    """A database with the schema of today; returns its address for the application."""
+    settings, password = house.settings, house.secrets.app_password
+    if not is_set(environ, "database_url"):
+        if settings.migrate_url is not None:
+            raise Refused("AMRUTAM_MIGRATE_URL is set and AMRUTAM_DATABASE_URL is not: set both, or neither.")
+        postgres = await _postgres(house, sockets)
+        await _schema(house, postgres.owner_url)
+        return postgres.app_url
+    house.say("PostgreSQL: the one of AMRUTAM_DATABASE_URL")
+    given = settings.database_url.get_secret_value()
     if settings.migrate_url is not None:
-        raise Refused("AMRUTAM_MIGRATE_URL is set and AMRUTAM_DATABASE_URL is not: set both, or neither.")
+        await _schema(house, settings.migrate_url.get_secret_value())
+        return given
+    if is_application(given):
+        await check_schema(given)
+        house.say("schema: up to date")
+        return given
+    await _schema(house, given)
+    app_url = as_application(given, password)
+    if await let_application_in(given, app_url, password):
+        house.say("the role amrutam_app had another password: it has this folder's now")
+    return app_url
+
+
+async def _postgres(house: _House, sockets: Path) -> Postgres:
     if not house.folder.cluster.exists():
         house.say("PostgreSQL: making a new database")
     postgres = Postgres(house.folder, sockets)
@@ -160,18 +181,22 @@ async def _database(house: _House, environ: Mapping[str, str], sockets: Path) ->
 
     await house.supervisor.keep("PostgreSQL", start, layer=SERVICES)
     house.say("PostgreSQL runs")
-    return postgres.owner_url, postgres.app_url
+    return postgres
 
 
 async def _schema(house: _House, owner_url: str) -> None:
-    # The password counts where the server asks for one; on our own socket it does no harm.
     try:
+        # The password counts where the server asks for one; on our own socket it does no harm.
         applied = await migrate(owner_url, app_password=house.secrets.app_password)
-    except MigrationRefused as error:
-        raise Refused(f"The schema: {error}.") from error
-    except Exception as error:
-        # asyncpg, a socket, a file: whatever it is, the person who started this can read it.
-        raise Refused(f"The schema could not be brought up to date: {type(error).__name__}: {error}") from error
+    except (
+        MigrationRefused,
+        OSError,
+        TimeoutError,
+        ValueError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+    ) as error:
+        raise Refused(f"The schema could not be brought up to date: {error}.") from error
     house.say(f"schema: {len(applied)} migrations applied" if applied else "schema: up to date")
 
 
@@ -198,7 +223,7 @@ async def _processes(house: _House, told: Mapping[str, str], servers: int) -> No
     deadline = time.monotonic() + READY_SECONDS
     name = house.live.address.split("://")[1]
     while not await is_ready(house.listening, https=house.certificate is not None, name=name):
-        if (child := house.supervisor.ended(PROCESSES)) is not None:
+        if (child := house.supervisor.gave_up()) is not None:
             raise Refused(f"The {child.program.name} does not start: {child.last_words()}")
         if time.monotonic() > deadline:
             raise Refused(f"No server answered /readyz within {READY_SECONDS:.0f} s; see {house.folder.logs}.")
@@ -263,5 +288,4 @@ def _signals() -> tuple[asyncio.Event, asyncio.Event]:
 
     for which in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(which, asked)
-    os.umask(0o077)
     return stop, hurry

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from server.core.settings import PREFIX, Environment, Settings, read_settings
 from server.up.address import Listening
 from server.up.folder import Refused
 from server.up.secret_file import Secrets
-from server.up.tls import Certificate
+
+if TYPE_CHECKING:
+    from server.up.tls import Certificate
 
 # What production needs and `up` makes: stand-ins while the rest of the settings is checked, before anything starts.
 MADE_BY_UP = ("secret", "key_encryption_key", "sandbox_secret")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
-from server.core.migrate import scram_verifier
+from server.core.migrate import migrations, pending, scram_verifier
 from server.up.folder import Refused
 
 APPLICATION = "amrutam_app"
@@ -19,6 +19,32 @@ def as_application(owner_url: str, password: str) -> str:
     query = [(name, value) for name, value in parse_qsl(parts.query) if name not in ("user", "password")]
     netloc = f"{APPLICATION}:{quote(password, safe='')}@{hosts}"
     return urlunsplit((parts.scheme, netloc, parts.path, urlencode(query), ""))
+
+
+def is_application(url: str) -> bool:
+    """Whether an address already is the application's."""
+    parts = urlsplit(url)
+    return APPLICATION in (
+        unquote(parts.username or ""),
+        *(value for name, value in parse_qsl(parts.query) if name == "user"),
+    )
+
+
+async def check_schema(app_url: str) -> None:
+    """See that nothing is missing, where nobody told us the owner. Raises Refused."""
+    try:
+        conn = await asyncpg.connect(app_url, timeout=10)
+        try:
+            missing = await pending(conn, migrations())
+        finally:
+            await conn.close()
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        raise Refused(f"AMRUTAM_DATABASE_URL: {error}.") from error
+    if missing:
+        raise Refused(
+            f"The database lacks {missing[0]}, and AMRUTAM_DATABASE_URL names {APPLICATION}, which owns nothing:"
+            " set AMRUTAM_MIGRATE_URL to the owner's address."
+        )
 
 
 async def let_application_in(owner_url: str, app_url: str, password: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -85,6 +86,7 @@ def open_folder(path: Path) -> Folder:
     """
     path = Path(os.path.abspath(path))
     account = _service_account()
+    _check_that_services_reach(account, next(there for there in path.parents if there.exists()), path)
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_that_it_is_ours(path, account)
@@ -93,13 +95,8 @@ def open_folder(path: Path) -> Folder:
         (path / "logs").mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise Refused(f"The data folder {path} cannot be used: {error.strerror}.") from error
-    folder = Folder(path, account)
-    if account and not _reaches(account, path):
-        raise Refused(
-            f"The data folder {path} lies in a folder that is closed to the account nobody, which the services"
-            " run as when root starts them: name another one with --data, or start as an ordinary user."
-        )
-    return folder
+    _check_that_services_reach(account, path, path)
+    return Folder(path, account)
 
 
 def socket_folder(folder: Folder) -> Path:
@@ -112,6 +109,12 @@ def socket_folder(folder: Folder) -> Path:
     short = Path(tempfile.mkdtemp(prefix="amrutam-", dir="/tmp"))  # fresh, 0700, and short everywhere
     folder.give(short)
     return short
+
+
+def leave_sockets(folder: Folder, sockets: Path) -> None:
+    """Take a short folder for sockets away again; the usual one stays."""
+    if sockets.parent != folder.path:
+        shutil.rmtree(sockets, ignore_errors=True)
 
 
 def _service_account() -> Account | None:
@@ -147,9 +150,11 @@ def _name(uid: int) -> str:
         return f"user {uid}"
 
 
-def _reaches(account: Account, path: Path) -> bool:
+def _check_that_services_reach(account: Account | None, there: Path, path: Path) -> None:
+    if account is None:
+        return
     tried = subprocess.run(  # noqa: S603 - our own list of arguments
-        ["/bin/sh", "-c", 'cd -- "$1"', "sh", str(path)],
+        ["/bin/sh", "-c", 'cd -- "$1"', "sh", str(there)],
         user=account.uid,
         group=account.gid,
         extra_groups=[],
@@ -159,4 +164,8 @@ def _reaches(account: Account, path: Path) -> bool:
         stderr=subprocess.DEVNULL,
         check=False,
     )
-    return tried.returncode == 0
+    if tried.returncode != 0:
+        raise Refused(
+            f"The data folder {path} lies in a folder that is closed to the account nobody, which the services"
+            " run as when root starts them: name another one with --data, or start as an ordinary user."
+        )

@@ -16,7 +16,7 @@ import asyncpg
 import psutil
 
 from server.up.child import Child, Program, clean_environment
-from server.up.folder import Folder, Refused, open_folder, socket_folder
+from server.up.folder import Folder, Refused, leave_sockets, open_folder, socket_folder
 from server.up.programs import postgres_programs
 
 OWNER = "amrutam_owner"
@@ -242,9 +242,11 @@ def _lies(lock: Path) -> bool:
 async def embedded_postgres(path: Path, *, durable: bool = False) -> AsyncGenerator[Postgres]:
     """A PostgreSQL in `path` for as long as the block lasts; by default with fsync off, for tests."""
     folder = await asyncio.to_thread(open_folder, path)
-    postgres = Postgres(folder, socket_folder(folder), durable=durable)
+    sockets = socket_folder(folder)
+    postgres = Postgres(folder, sockets, durable=durable)
     await postgres.start()
     try:
         yield postgres
     finally:
         await postgres.stop()
+        leave_sockets(folder, sockets)

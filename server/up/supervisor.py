@@ -36,6 +36,7 @@ class Supervisor:
         self._started = started
         self._kept: list[_Kept] = []
         self._stopping = False
+        self._gave_up: Child | None = None
 
     async def keep(self, name: str, start: Start, *, layer: int) -> None:
         """Start a child and keep it running. Raises Refused if the first start fails."""
@@ -45,12 +46,9 @@ class Supervisor:
         self._kept.append(kept)
         kept.task = asyncio.create_task(self._again_and_again(kept, start), name=f"keep {name}")
 
-    def ended(self, layer: int) -> Child | None:
-        """A child of the layer that does not run at this moment, if there is one."""
-        for kept in self._kept:
-            if kept.layer == layer and kept.child is not None and kept.child.returncode is not None:
-                return kept.child
-        return None
+    def gave_up(self) -> Child | None:
+        """A child that ended by itself, not by a signal, since it was first started; None if there is none."""
+        return self._gave_up
 
     async def stop(self, hurry: asyncio.Event) -> None:
         """End the children layer by layer; once `hurry` is set, without waiting for what they still do."""
@@ -69,6 +67,8 @@ class Supervisor:
                 code = await kept.child.ended()
                 if self._stopping:
                     return
+                if code >= 0:
+                    self._gave_up = kept.child
                 if time.monotonic() - began > STEADY_SECONDS:
                     pause = FIRST_PAUSE_SECONDS
                 self._say(f"{kept.name} {how_it_ended(code)}; starting it again in {pause:.1f} s")

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import psutil
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from server.up.address import local_names
 from server.up.folder import Folder, Refused
 from server.up.secret_file import write_whole
 
@@ -57,16 +57,6 @@ def own_certificate(folder: Folder, now: datetime) -> Certificate:
         write_whole(key_path, _key_pem(key))
         write_whole(path, (_pem(current) + _pem(authority_cert)))
     return Certificate(path, key_path, home / "ca.pem", fingerprint(current))
-
-
-def local_names() -> list[str]:
-    """Every name and address by which this machine may be called, in a fixed order."""
-    found = {"localhost", socket.gethostname()}
-    for addresses in psutil.net_if_addrs().values():
-        for address in addresses:
-            if address.family in (socket.AF_INET, socket.AF_INET6):
-                found.add(address.address.partition("%")[0])
-    return sorted(found)
 
 
 def fingerprint(certificate: x509.Certificate) -> str:

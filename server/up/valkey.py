@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from server.up.child import Child, Program, clean_environment
-from server.up.folder import Folder, Refused, open_folder, socket_folder
+from server.up.folder import Folder, Refused, leave_sockets, open_folder, socket_folder
 from server.up.programs import valkey_program
 
 START_SECONDS = 15.0
@@ -113,9 +113,11 @@ class Valkey:
 async def embedded_valkey(path: Path) -> AsyncGenerator[Valkey]:
     """A Valkey with its socket under `path` for as long as the block lasts."""
     folder = await asyncio.to_thread(open_folder, path)
-    valkey = Valkey(folder, socket_folder(folder))
+    sockets = socket_folder(folder)
+    valkey = Valkey(folder, sockets)
     await valkey.start()
     try:
         yield valkey
     finally:
         await valkey.stop()
+        leave_sockets(folder, sockets)
