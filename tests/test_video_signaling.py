@@ -35,7 +35,6 @@ from realtime.video import (
     ShowMedia,
     Turn,
     add_candidates,
-    call_commands,
     close_call,
     describe,
     join_call,
@@ -433,12 +432,6 @@ async def test_a_redis_that_cannot_be_reached_is_a_store_that_is_away() -> None:
     with pytest.raises(StoreAway):
         await RedisCallStore(redis).load(CONSULTATION)
     await redis.aclose()
-
-
-def test_the_table_binds_every_command_of_a_call() -> None:
-    names = {line.name for line in call_commands(House(MemoryCallStore()).calls)}
-    commands = ("join", "describe", "candidate", "media", "quality", "ice", "leave")
-    assert names == {f"video.{name}" for name in commands}
 
 
 @pytest.mark.parametrize(

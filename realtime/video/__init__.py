@@ -1,6 +1,5 @@
 """Video: who is in a call, which of their signals are passed on, and the TURN credentials they get."""
 
-from realtime.video.commands import call_commands
 from realtime.video.ports import CallRole, Calls, CallSocket, CallStore, Kept, SignalBus
 from realtime.video.signaling import (
     add_candidates,
@@ -48,7 +47,6 @@ __all__ = [
     "SignalBus",
     "Turn",
     "add_candidates",
-    "call_commands",
     "close_call",
     "describe",
     "join_call",

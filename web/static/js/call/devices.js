@@ -41,9 +41,16 @@ export class Devices extends EventTarget {
   #open = false;
   #asking = 0;
 
+  #onPlugged = () => void this.#plugged();
+
   constructor() {
     super();
-    navigator.mediaDevices?.addEventListener?.("devicechange", () => void this.#plugged());
+    navigator.mediaDevices?.addEventListener("devicechange", this.#onPlugged);
+  }
+
+  /** Stop hearing of what is plugged in. */
+  forget() {
+    navigator.mediaDevices?.removeEventListener("devicechange", this.#onPlugged);
   }
 
   /** What goes out as picture: the screen while it is shared. */
@@ -154,7 +161,8 @@ export class Devices extends EventTarget {
       if (error instanceof DOMException && error.name === "NotAllowedError") return false;
       throw error;
     }
-    const [track] = stream.getVideoTracks();
+    const track = stream.getVideoTracks()[0];
+    if (!track) return false;
     this.#all.add(track);
     if (round !== this.#round) {
       this.#stop(track);

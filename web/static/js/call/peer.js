@@ -98,8 +98,9 @@ export class Peer {
     this.#picture = picture;
     const sender = this.#connection.getTransceivers().find((one) => one.receiver.track.kind === "video")?.sender;
     const parameters = sender?.getParameters();
-    if (!sender || !parameters?.encodings?.length) return;
-    Object.assign(parameters.encodings[0], ENCODINGS[picture]);
+    const encoding = parameters?.encodings?.[0];
+    if (!sender || !parameters || !encoding) return;
+    Object.assign(encoding, ENCODINGS[picture]);
     await sender.setParameters(parameters).catch(() => undefined); // a newer negotiation made them stale; set again there
   }
 

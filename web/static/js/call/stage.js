@@ -13,28 +13,27 @@ const BANNERS = /** @type {const} */ (["fatal", "phone", "line", "sound", "askin
 
 export class Stage {
   /** @type {HTMLElement} */ #root;
-  /** @type {HTMLElement} the page's main, which carries state and route */ #page;
   /** @type {Map<BannerKind, string>} */ #banners = new Map();
   #word = "";
 
   /** @param {HTMLElement} root */
   constructor(root) {
     this.#root = root;
-    this.#page = root.closest("main") ?? root;
   }
 
   /** The page's state, which others may set too. */
   get state() {
-    return this.#page.dataset.state ?? "";
+    return this.page.dataset.state ?? "";
   }
 
+  /** The page's main, which carries state and route. */
   get page() {
-    return this.#page;
+    return this.#root.closest("main") ?? this.#root;
   }
 
   /** @param {CallState} state */
   setState(state) {
-    if (this.#page.dataset.state !== state) this.#page.dataset.state = state;
+    if (this.page.dataset.state !== state) this.page.dataset.state = state;
     this.#root.dataset.state = state;
     const inCall = state !== "ended";
     this.#show("join", !inCall);
@@ -51,7 +50,7 @@ export class Stage {
 
   /** @param {"direct" | "turn" | "hop" | "livekit"} route */
   setRoute(route) {
-    this.#page.dataset.route = route;
+    this.page.dataset.route = route;
     const path = this.#root.querySelector("[data-path]");
     if (path) write(path, say(route === "turn" ? "pathTurn" : "pathDirect"));
   }
