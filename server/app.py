@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
-from redis.asyncio import Redis
 
 import realtime
 import web as pages
 from server import accounts, audit, booking, consultations, doctors, payments, prescriptions, scheduling
+from server.accounts import DatabaseSessions, Passwords, Throttle
 from server.core import openapi
 from server.core.cipher import Cipher
 from server.core.clock import Clock, shifted_clock
@@ -47,11 +47,13 @@ class Server:
     probes: Probes
 
 
-def api_routes(settings: Settings, cipher: Cipher, redis: Redis, clock: Clock) -> list[Route]:
+def api_routes(
+    settings: Settings, cipher: Cipher, clock: Clock, passwords: Passwords, throttle: Throttle
+) -> list[Route]:
     """Every line of the REST table, feature by feature."""
     return [
-        *accounts.routes(cipher, settings, redis),
-        *doctors.routes(),
+        *accounts.routes(settings, cipher, passwords, throttle),
+        *doctors.routes(cipher),
         *scheduling.routes(settings),
         *consultations.routes(cipher, settings),
         *payments.routes(settings, clock),
@@ -69,9 +71,10 @@ async def open_server(settings: Settings, *, only: str | None = None) -> AsyncGe
     redis = connect_redis(settings)
     async with Publisher(redis, cipher) as publisher:
         database = await Database.connect(settings, clock, cipher, publisher)
+        passwords, throttle = Passwords(), Throttle(redis)
         try:
             site = pages.Site(settings, cipher, clock)
-            edge = Edge(settings, clock, redis, database, accounts.Sessions(settings), site)
+            edge = Edge(settings, clock, redis, database, DatabaseSessions(settings), site)
             app = web.Application(
                 middlewares=[measured, *edge.middlewares()],
                 client_max_size=MOST_BYTES + 1,
@@ -88,10 +91,10 @@ async def open_server(settings: Settings, *, only: str | None = None) -> AsyncGe
                 find_actor=edge.identity.find,
             )
             if only != "sockets":
-                routes = api_routes(settings, cipher, redis, clock)
+                routes = api_routes(settings, cipher, clock, passwords, throttle)
                 edge.mount(app, routes, API)
                 edge.mount(app, payments.sandbox_routes(settings, clock), "")
-                edge.mount(app, pages.routes(settings, cipher, redis), "")
+                edge.mount(app, pages.routes(settings, cipher, clock, passwords, throttle), "")
                 pages.mount_static(app)
                 _mount_documents(app, routes, rooms.document())
             if only != "rest":
@@ -102,6 +105,7 @@ async def open_server(settings: Settings, *, only: str | None = None) -> AsyncGe
             finally:
                 await rooms.stop()
         finally:
+            passwords.close()
             await database.close()
             await redis.aclose()
 

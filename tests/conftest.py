@@ -8,16 +8,17 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 from pydantic import SecretStr
+from server.demo import seed_demo
 
 from server.core.migrate import migrate
 from server.core.settings import Settings, read_settings
 from server.up import embedded_postgres, embedded_valkey
-from tests.house import House, open_house_of
+from tests.house import Cast, House, open_house_of
 
 PASSWORD = "monsoon-lotus-ferry-27"
 
@@ -35,6 +36,7 @@ class Services:
         self.pg = await self.stack.enter_async_context(embedded_postgres(self.folder))
         self.valkey = await self.stack.enter_async_context(embedded_valkey(self.folder))
         await migrate(self.pg.owner_url)
+        await seed_demo(self.settings_of(self.template))
 
     async def new_database(self) -> str:
         """A fresh copy of the migrated database; returns its name."""
@@ -46,6 +48,21 @@ class Services:
         finally:
             await conn.close()
         return name
+
+    def settings_of(self, database: str, **overrides: object) -> Settings:
+        """Settings of a test on this database: its own Valkey, limits on, demo accounts."""
+        values: dict[str, object] = {
+            "environment": "test",
+            "database_url": SecretStr(self.pg.url("amrutam_app", database)),
+            "redis_url": SecretStr(self.valkey.url),
+            "secret": SecretStr("test-secret-test-secret-test-secret"),
+            "key_encryption_key": SecretStr("test-kek-test-kek-test-kek-test-kek-"),
+            "sandbox_secret": SecretStr("test-sandbox-test-sandbox-test-sand"),
+            "trusted_proxies": ("127.0.0.0/8",),
+            "demo": True,
+            "demo_password": SecretStr(PASSWORD),
+        }
+        return read_settings({}, **{**values, **overrides})
 
     @property
     def owner(self) -> str:
@@ -75,30 +92,31 @@ def services() -> Iterator[Services]:
 
 @pytest.fixture
 async def settings(services: Services) -> Settings:
-    """Settings of a test: its own database, the run's Valkey emptied, production's rules without its secrets."""
-    name = await services.new_database()
-    return read_settings(
-        {},
-        environment="test",
-        database_url=SecretStr(services.pg.url("amrutam_app", name)),
-        redis_url=SecretStr(services.valkey.url),
-        secret=SecretStr("test-secret-test-secret-test-secret"),
-        key_encryption_key=SecretStr("test-kek-test-kek-test-kek-test-kek-"),
-        sandbox_secret=SecretStr("test-sandbox-test-sandbox-test-sand"),
-        trusted_proxies=("127.0.0.0/8",),
-        demo=True,
-        demo_password=SecretStr(PASSWORD),
-    )
+    """Settings of a test: a database of its own, with the demo's people and slots in it."""
+    return services.settings_of(await services.new_database())
 
 
 @pytest.fixture
-async def house(services: Services, settings: Settings) -> AsyncIterator[House]:
-    """One server and one worker on an empty database: what most tests talk to."""
-    async with open_house_of(settings, services.pg.url(services.owner, _database(settings))) as opened:
+def owner_url(services: Services, settings: Settings) -> str:
+    """The test's database as its owner."""
+    return services.pg.url(services.owner, urlsplit(settings.database_url.get_secret_value()).path.lstrip("/"))
+
+
+@pytest.fixture
+async def house(settings: Settings, owner_url: str) -> AsyncIterator[House]:
+    """One server and one worker: what most tests talk to."""
+    async with open_house_of(settings, owner_url) as opened:
         yield opened
 
 
-def _database(settings: Settings) -> str:
-    url = urlsplit(settings.database_url.get_secret_value())
-    assert urlunsplit(url)
-    return url.path.lstrip("/")
+@pytest.fixture
+async def two_servers(settings: Settings, owner_url: str) -> AsyncIterator[House]:
+    """Two servers and a worker."""
+    async with open_house_of(settings, owner_url, servers=2) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def cast(house: House) -> Cast:
+    """Asha (a patient), Dr. Rao (her doctor, free of charge), Dr. Sen (another, with a fee), Mira, Vik."""
+    return await Cast.sign_in(house, PASSWORD)

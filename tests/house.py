@@ -8,6 +8,7 @@ import itertools
 import json
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -150,6 +151,67 @@ class House:
         return client
 
 
+@dataclass(slots=True)
+class Cast:
+    """The fixed cast. Vik is a patient with no business in anything of Asha's."""
+
+    house: House
+    asha: Client
+    vik: Client
+    dr_rao: Client
+    dr_sen: Client
+    mira: Client
+
+    @classmethod
+    async def sign_in(cls, house: House, password: str) -> Cast:
+        """Sign the demo's people in under the names that tests call them by."""
+        asha, vik, rao, sen, mira = await asyncio.gather(
+            *(
+                house.log_in(f"{who}@example.org", password)
+                for who in ("patient1", "patient2", "doctor1", "doctor2", "admin")
+            )
+        )
+        return cls(house, asha, vik, rao, sen, mira)
+
+    async def slots_of(self, doctor: Client, count: int = 1, *, from_hours: float = 2) -> list[dict[str, Any]]:
+        """Free slots of a doctor, the first of them at least so many hours ahead."""
+        doctor_id = doctor.me["doctor_id"]
+        answer = await self.house.stranger().get(f"/doctors/{doctor_id}/slots")
+        assert answer.status == 200, answer.text
+        earliest = datetime.now(UTC) + timedelta(hours=from_hours)  # noqa: TID251 - a test's own clock
+        free = [
+            slot
+            for slot in answer.json["items"]
+            if slot["status"] == "AVAILABLE" and datetime.fromisoformat(slot["start_time"]) > earliest
+        ]
+        assert len(free) >= count, "the demo doctor has too few slots"
+        return free[:count]
+
+    async def booked(self, patient: Client, doctor: Client, **rest: object) -> dict[str, Any]:
+        """A consultation that `patient` has just booked with `doctor`."""
+        [slot] = await self.slots_of(doctor)
+        answer = await patient.post("/consultations", slot_id=slot["id"], **rest)
+        assert answer.status == 201, answer.text
+        return dict(answer.json)
+
+    async def pay(self, consultation: dict[str, Any], outcome: str = "paid") -> None:
+        """End the sandbox's checkout of a consultation."""
+        path = f"//dev/sandbox/{consultation['payment']['id']}"
+        answer = await self.house.stranger().post(path, key=None, outcome=outcome)
+        assert answer.status == 200, answer.text
+
+    async def confirmed(self, patient: Client, doctor: Client, **rest: object) -> dict[str, Any]:
+        """A consultation that is booked and, where it costs something, paid."""
+        consultation = await self.booked(patient, doctor, **rest)
+        if consultation["confirmed_at"] is None:
+            await self.pay(consultation)
+            await self.house.until(
+                "select 1 from consultations where id = $1 and confirmed_at is not null", consultation["id"]
+            )
+            consultation = (await patient.get(f"/consultations/{consultation['id']}")).json
+        return consultation
+
+
 @contextlib.asynccontextmanager
 async def serving(settings: Settings) -> AsyncGenerator[tuple[Server, str]]:
     """One server on a free port."""
@@ -190,4 +252,4 @@ async def open_house_of(settings: Settings, owner_url: str, *, servers: int = 1)
         yield House(settings, [server for server, _ in started], [base for _, base in started], http, owner_url, worker)
 
 
-__all__ = ["Answer", "Client", "House", "open_house_of", "serving", "working"]
+__all__ = ["Answer", "Cast", "Client", "House", "open_house_of", "serving", "working"]

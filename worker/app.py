@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import AsyncGenerator
+from typing import cast
 
 from redis.asyncio import Redis
 from taskiq.api import run_receiver_task
@@ -41,7 +42,7 @@ class Worker:
         self._database = database
         self._redis = redis
         self._runner = Runner(database, {"cipher": cipher, "settings": settings, "gateway": SandboxGateway()})
-        self._broker, self._task = make_broker(settings, self._runner.execute)
+        self._broker, self._hand_over = make_broker(settings, self._runner.execute)
         self._nudged = asyncio.Event()
         self._here = asyncio.Semaphore(AT_ONCE)
         self._ticks = ticks_of(settings, cipher)
@@ -104,7 +105,7 @@ class Worker:
         """Hand deliveries to the queue; with Redis away this worker runs them itself."""
         for delivery in deliveries:
             try:
-                await self._task.kiq(str(delivery[0]), delivery[1])
+                await self._hand_over(delivery)
             except Exception as error:
                 log.debug("queue away; running here", extra={"error": type(error).__name__})
                 async with self._here:
@@ -116,8 +117,8 @@ class Worker:
                 async with self._redis.pubsub() as pubsub:  # pyright: ignore[reportUnknownMemberType]
                     await pubsub.ssubscribe(OUTBOX_CHANNEL)  # pyright: ignore[reportUnknownMemberType]
                     while True:
-                        message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=5)
-                        if message is not None:
+                        nudged = cast("object", await pubsub.get_message(ignore_subscribe_messages=True, timeout=5))
+                        if nudged is not None:
                             self._nudged.set()
             except REDIS_AWAY:
                 await asyncio.sleep(1)

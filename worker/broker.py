@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import cast
 from uuid import UUID
 
 from redis.asyncio import Redis
-from taskiq import AsyncTaskiqDecoratedTask
 from taskiq_redis import ListQueueBroker
 
 from server.core.settings import Settings
@@ -34,14 +34,17 @@ class WaitingBroker(ListQueueBroker):
                     while True:
                         popped = await redis.brpop([self.queue_name], timeout=1)
                         if popped is not None:
-                            yield popped[1]
+                            yield cast("bytes", popped[1])
             except REDIS_AWAY as error:
                 log.debug("queue away", extra={"error": type(error).__name__})
                 await asyncio.sleep(0.5)
 
 
-def make_broker(settings: Settings, execute: Execute) -> tuple[WaitingBroker, AsyncTaskiqDecoratedTask[..., None]]:
-    """The broker and its one task, which runs a delivery's step."""
+Send = Callable[[Delivery], Awaitable[object]]
+
+
+def make_broker(settings: Settings, execute: Execute) -> tuple[WaitingBroker, Send]:
+    """The broker, and how a delivery is sent through it to whichever worker is free."""
     broker = WaitingBroker(
         settings.redis_url.get_secret_value(),
         queue_name=QUEUE,
@@ -54,4 +57,9 @@ def make_broker(settings: Settings, execute: Execute) -> tuple[WaitingBroker, As
     async def run_step(event_id: str, step: str) -> None:
         await execute((UUID(event_id), step))
 
-    return broker, broker.register_task(run_step, task_name="run-step")
+    task = broker.register_task(run_step, task_name="run-step")
+
+    async def send(delivery: Delivery) -> object:
+        return await task.kiq(str(delivery[0]), delivery[1])
+
+    return broker, send

@@ -18,11 +18,13 @@ from typing import Any, TypeVar
 import asyncpg
 from asyncpg import Connection, Pool, Record
 from asyncpg.pool import PoolConnectionProxy
+from pydantic import BaseModel
 
 from server.core import outbox
 from server.core.cipher import Cipher
 from server.core.clock import Clock
 from server.core.errors import OutcomeUnknown, Problem, Unavailable
+from server.core.idempotency import Replay, body_hash, take_key
 from server.core.outbox import Frame, StoredReply
 from server.core.publish import Publisher
 from server.core.settings import Settings
@@ -30,6 +32,7 @@ from server.core.tx import SYSTEM, Actor, IdempotencyKey, Run, Tx
 
 log = logging.getLogger(__name__)
 R = TypeVar("R")
+M = TypeVar("M", bound=BaseModel)
 Body = Callable[[Tx], Awaitable[R]]
 Encode = Callable[[Any], StoredReply]
 
@@ -207,6 +210,34 @@ class _Run:
         return await self._database.read(
             lambda tx: operation(tx, ask), actor=self.actor, request_id=self.request_id, source=self._source
         )
+
+    async def once(
+        self,
+        operation: Callable[[Tx, Any], Awaitable[M]],
+        ask: Any,
+        *,
+        key: str,
+        route: str,
+        result: type[M],
+        inside: bool = False,
+    ) -> M:
+        async def act(tx: Tx) -> M:
+            if not inside:
+                await take_key(tx, self._database.cipher)
+            return await operation(tx, ask)
+
+        owned = IdempotencyKey(self.actor.key, route, key, body_hash(ask.model_dump(mode="json", exclude_none=True)))
+        try:
+            return await self._database.write(
+                act,
+                actor=self.actor,
+                request_id=self.request_id,
+                source=self._source,
+                key=owned,
+                encode=lambda done: StoredReply(200, done.model_dump_json().encode()),
+            )
+        except Replay as replay:
+            return result.model_validate_json(replay.body)
 
     def acting_as(self, actor: Actor) -> Run:
         return _Run(self._database, actor, self.request_id, self._source, self.key)

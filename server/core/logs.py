@@ -13,7 +13,7 @@ from server.core.settings import Settings
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 # What `extra` may say. Everything else is dropped: a new field is a decision.
 ALLOWED = frozenset(
-    (  # fmt: skip
+    (
         "request_id",
         "path",
         "error",

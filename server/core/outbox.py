@@ -37,6 +37,7 @@ FLUSH = """
     )
     select name, seq from taken
 """
+ROOM_OFFSET = "select seq from rooms where name = $1"
 RECORD_READS = """
     insert into audit_logs (id, created_at, actor_id, actor_role, source, request_id, action, table_name,
                             row_id, patient_id)
@@ -128,6 +129,11 @@ async def flush(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> list[Frame
         Frame(room, heads[room] - late, name, data, tx.now)
         for (room, _, name, data), late in zip(entries, behind, strict=True)
     ]
+
+
+async def room_offset(tx: Tx, room: str) -> int:
+    """The number of a room's last event in this snapshot: what a page that shows the room subscribes from."""
+    return await tx.conn.fetchval(ROOM_OFFSET, room) or 0
 
 
 async def record_reads(tx: Tx) -> None:

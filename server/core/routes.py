@@ -104,6 +104,8 @@ class SeeOther(Model):
     end_session: bool = False
     language: str | None = None
     notice: str | None = None
+    refresh_session: bool = False
+    """Whether what is cached of the caller's session is out of date (a step-up)."""
 
 
 class Document(Model):

@@ -11,12 +11,14 @@ from uuid import UUID
 
 from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
+from pydantic import BaseModel
 
 from server.core.events import Event
 from server.core.ids import DoctorId, PatientId, SessionId, UserId
 
 A = TypeVar("A")
 R = TypeVar("R")
+M = TypeVar("M", bound=BaseModel)
 
 
 class Role(StrEnum):
@@ -123,6 +125,22 @@ class Run(Protocol):
 
     async def read(self, operation: Callable[[Tx, Any], Awaitable[R]], ask: Any) -> R:
         """Run an operation in a read-only transaction, one snapshot throughout."""
+        ...
+
+    async def once(
+        self,
+        operation: Callable[[Tx, Any], Awaitable[M]],
+        ask: Any,
+        *,
+        key: str,
+        route: str,
+        result: type[M],
+        inside: bool = False,
+    ) -> M:
+        """Run an operation under an idempotency key (a form's hidden field); again gives what it gave at first.
+
+        `route` names the act, as the edge does ("POST /consultations"); `inside` when its own statement takes the key.
+        """
         ...
 
     def acting_as(self, actor: Actor) -> Run:

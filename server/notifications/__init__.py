@@ -5,7 +5,7 @@ from server.notifications.events import NotificationQueued
 from server.notifications.inbox import inbox
 from server.notifications.models import Content, Letter, Meeting
 from server.notifications.remind import drop_reminders, plan_reminders, send_due_reminders
-from server.notifications.write import meeting_of, write_letter
+from server.notifications.write import calendar_of, meeting_of, write_letter
 
 __all__ = [
     "Content",
@@ -14,6 +14,7 @@ __all__ = [
     "Notification",
     "NotificationQueued",
     "Opened",
+    "calendar_of",
     "deliver",
     "drop_reminders",
     "inbox",

@@ -29,6 +29,8 @@ class Notification(Ask):
 class Opened(Model):
     """A message with its content."""
 
+    id: UUID
+
     channel: Channel
     content: Content
 
@@ -41,7 +43,7 @@ async def deliver(run: Run, ask: Notification, *, cipher: Cipher, settings: Sett
         if row is None or row["state"] == "sent":
             return None
         text = await cipher.open(tx, row["user_id"], Place("notifications", "content", ask.id), row["content"])
-        return Opened(channel=row["channel"], content=Content.model_validate_json(text))
+        return Opened(id=ask.id, channel=row["channel"], content=Content.model_validate_json(text))
 
     async def note_sent(tx: Tx, ask: Notification) -> None:
         await queries.sent(tx, ask.id)

@@ -22,5 +22,5 @@ async def inbox(tx: Tx, ask: Nothing, *, cipher: Cipher) -> list[Opened]:
             text = await cipher.open(tx, row["user_id"], place, row["content"])
         except Erased:
             continue
-        opened.append(Opened(channel=row["channel"], content=Content.model_validate_json(text)))
+        opened.append(Opened(id=row["id"], channel=row["channel"], content=Content.model_validate_json(text)))
     return opened

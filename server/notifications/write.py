@@ -6,6 +6,7 @@ import html
 from datetime import datetime
 from email.utils import format_datetime as rfc2822
 from functools import cache
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_datetime, get_timezone_name
@@ -32,14 +33,7 @@ async def write_letter(tx: Tx, letter: Letter, *, cipher: Cipher, settings: Sett
     subject, _, body = text.partition("\n\n")
     attachments = ()
     if meeting is not None and letter.calendar != "none":
-        file = calendar_file(
-            meeting,
-            method=letter.calendar,
-            organizer=settings.mail_from,
-            attendee=reader.email,
-            language=reader.language,
-            now=tx.now,
-        )
+        file = _calendar(meeting, letter.calendar, reader, settings, tx.now)
         attachments = (attached(file, letter.calendar),)
     mail = Content(
         to=reader.email,
@@ -66,6 +60,26 @@ async def meeting_of(tx: Tx, consultation_id: ConsultationId) -> Meeting:
     if row is None:
         raise NotFound
     return Meeting.model_validate(dict(row))
+
+
+async def calendar_of(tx: Tx, consultation_id: ConsultationId, *, cipher: Cipher, settings: Settings) -> bytes:
+    """The invitation file as the patient's mail carries it. Raises NotFound."""
+    meeting = await meeting_of(tx, consultation_id)
+    reader = await person(tx, meeting.patient_user_id, cipher)
+    return _calendar(meeting, "cancel" if meeting.ended_as else "request", reader, settings, tx.now)
+
+
+def _calendar(
+    meeting: Meeting, method: Literal["request", "cancel"], reader: Person, settings: Settings, now: datetime
+) -> bytes:
+    return calendar_file(
+        meeting,
+        method=method,
+        organizer=settings.mail_from,
+        attendee=reader.email,
+        language=reader.language,
+        now=now,
+    )
 
 
 async def _queue(tx: Tx, letter: Letter, channel: Channel, content: Content, cipher: Cipher) -> bool:

@@ -17,7 +17,7 @@ async def mail_verification(tx: Tx, event: UserRegistered, *, cipher: Cipher, se
         kind="verify_email",
         user_id=event.user_id,
         cause=f"registered:{event.user_id}",
-        link=f"{settings.public_url}/verify/{event.token}",
+        link=f"{settings.public_url}/verify?token={event.token}",
     )
     await write_letter(tx, letter, cipher=cipher, settings=settings)
 
@@ -36,6 +36,6 @@ async def mail_invitation(tx: Tx, event: DoctorInvited, *, cipher: Cipher, setti
         kind="invitation",
         user_id=event.user_id,
         cause=f"invited:{event.user_id}:{tx.now.isoformat()}",
-        link=f"{settings.public_url}/invitation/{event.token}",
+        link=f"{settings.public_url}/invitation?token={event.token}",
     )
     await write_letter(tx, letter, cipher=cipher, settings=settings)

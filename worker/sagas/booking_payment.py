@@ -5,8 +5,8 @@ Choreography: each step hears one event. The file, read from top to bottom, is t
 
 from __future__ import annotations
 
-from server.booking import ConfirmPaid, ConsultationBooked, confirm_paid
-from server.consultations import ConsultationCancelled, ConsultationConfirmed, ConsultationMoved
+from server.booking import ConfirmPaid, ConsultationBooked, ConsultationMoved, confirm_paid
+from server.consultations import ConsultationCancelled, ConsultationConfirmed
 from server.core.cipher import Cipher
 from server.core.settings import Settings
 from server.core.tx import Run, Tx

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
 from aiohttp import web
@@ -16,6 +17,7 @@ from server.core.errors import FieldError, Invalid, Malformed, TooLarge, WrongMe
 from server.core.models import Ask
 from server.core.routes import Route
 
+K = TypeVar("K", bound=Ask)
 BODY_SECONDS = 30
 MOST_FIELDS = 100
 
@@ -61,10 +63,10 @@ async def read_body(request: web.Request) -> bytes:
         raise Malformed("The body broke off or is not encoded as it says.") from None
 
 
-def build(kind: type[Ask], fields: dict[str, Any]) -> Ask:
+def build(kind: type[K], fields: Mapping[str, object]) -> K:
     """A strict ask from JSON values. Raises Invalid with every field that is wrong."""
     try:
-        return kind.model_validate_json(json.dumps(fields))
+        return kind.model_validate_json(json.dumps(dict(fields)))
     except ValidationError as error:
         raise refused(error) from None
 
@@ -103,7 +105,7 @@ async def _read_form(
         raise Malformed("The form cannot be read.") from None
     fields = _once(pairs)
     jsongate.check(fields)
-    csrf = fields.pop("csrf", None)
+    csrf = fields.pop("csrf_token", None)
     # An empty field of a form is a field that was left out.
     joined = _joined(path, {name: value for name, value in fields.items() if value.strip() != ""})
     return build_from_text(route.ask, joined), joined, csrf

@@ -78,6 +78,7 @@ def open_call(request: web.Request, proxies: Sequence[ipaddress.IPv4Network | ip
         nonce=secrets.token_urlsafe(16),
         path=request.path_qs,
         language=_language(request),
+        notice=request.cookies.get("notice", "")[:40],
         is_page=not path.startswith(("/api/", "/fhir", "/dev/inbox.json", "/healthz", "/readyz", "/metrics")),
     )
 

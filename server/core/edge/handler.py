@@ -35,7 +35,7 @@ from server.core.limits import Limits
 from server.core.locks import herd_lock
 from server.core.models import Ask
 from server.core.outbox import StoredReply
-from server.core.routes import Access, Idempotent, Route
+from server.core.routes import Access, Idempotent, Route, SeeOther
 from server.core.settings import Settings
 from server.core.tx import IdempotencyKey, Tx
 
@@ -99,6 +99,10 @@ class Edge:
                 if wanted is not None and wanted == call.language and call.is_page and not response.prepared:
                     self._replies.set_language(response, wanted)
                 return response
+            except Unauthenticated as problem:
+                if call.is_page and type(problem) is Unauthenticated:
+                    return self._replies.to_login(call)
+                return await self._replies.refuse(problem, call)
             except Problem as problem:
                 return await self._replies.refuse(problem, call)
             except web.HTTPException as answer:
@@ -141,7 +145,7 @@ class Edge:
                     charset="utf-8",
                     headers={"Idempotency-Replayed": "true"},
                 )
-            if route.reply.kind == "session_cookie":
+            if route.reply.kind == "session_cookie" or (isinstance(result, SeeOther) and result.refresh_session):
                 await self.identity.forget(call)
             return await self._replies.write(route, result, call, stored[0].body if stored else None)
 

@@ -45,8 +45,15 @@ class Replies:
         if isinstance(result, Document):
             return self._document(result)
         if kind == "page":
-            html = await self._pages.render(call, route.reply.template, result)
-            return web.Response(text=html, content_type="text/html", status=status_of(route, result))
+            # A form's answer may be another page than the form's own: its view then names the template.
+            html = await self._pages.render(call, getattr(result, "template", route.reply.template), result)
+            shown = web.Response(text=html, content_type="text/html", status=status_of(route, result))
+            begun = getattr(result, "begin_session", None)
+            if isinstance(begun, str):
+                self.set_session(shown, begun)
+            if call.notice:
+                shown.del_cookie("notice", path="/")
+            return shown
         assert isinstance(result, Model)
         response = web.Response(
             body=body if body is not None else json_bytes(result),
@@ -54,7 +61,7 @@ class Replies:
             charset="utf-8",
             status=status_of(route, result),
         )
-        if kind == "session_cookie":
+        if kind == "session_cookie" and not getattr(result, "keeps_session", False):
             self.set_session(response, getattr(result, "session_token", None))
         if call.csrf_token:
             response.headers["X-CSRF-Token"] = call.csrf_token
@@ -75,6 +82,12 @@ class Replies:
         if problem.retry_after_seconds is not None:
             response.headers["Retry-After"] = str(problem.retry_after_seconds)
         return response
+
+    def to_login(self, call: Call) -> web.Response:
+        """Somebody who looks at pages is asked to sign in, and comes back to where they were going."""
+        if call.actor.second_step:
+            return web.Response(status=303, headers={"Location": "/security"})
+        return web.Response(status=303, headers={"Location": f"/login?next={quote(call.path, safe='')}"})
 
     def set_session(self, response: web.StreamResponse, token: str | None) -> None:
         """Set the session's cookie, or take it away."""

@@ -1,0 +1,118 @@
+"""Finding a doctor: the list with next free times, and one doctor with live slots."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
+from typing import Annotated
+from urllib.parse import urlencode
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, StringConstraints
+
+from server.consultations import consultation
+from server.core.errors import NotFound
+from server.core.ids import ConsultationId, DoctorId
+from server.core.models import Ask
+from server.core.privacy import Level
+from server.core.routes import Route, get, page, public
+from server.core.settings import Settings
+from server.core.tx import Tx
+from server.doctors import LANGUAGE_NAMES, ListDoctors, PublicDoctor, doctor, list_doctors, specialties
+from server.scheduling import ListSlots, bookable_from, list_slots, next_free_slots
+from web.views import ConsultationItem, DoctorCard, DoctorItem, DoctorView, HomeView, SlotItem
+
+TIMES_SHOWN = 7
+WINDOW = timedelta(days=7)
+Filter = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100), Level.PUBLIC]
+
+
+class ShowHome(Ask):
+    """The filters of the list; empty ones do not filter."""
+
+    q: Filter = ""
+    specialty: Filter = ""
+    language: Filter = ""
+    cursor: Filter = ""
+
+
+class ShowDoctor(Ask):
+    """A doctor, from which day on, the slot chosen, and the consultation that looks for another time."""
+
+    id: DoctorId
+    since: date | None = Field(default=None, alias="from")
+    slot_id: UUID | None = None
+    move: ConsultationId | None = None
+
+
+async def show_home(tx: Tx, ask: ShowHome, *, settings: Settings) -> HomeView:
+    """The doctors who fit with their next free times, and the soonest of all."""
+    found = await list_doctors(
+        tx,
+        ListDoctors(
+            specialty=ask.specialty or None, language=ask.language or None, q=ask.q or None, cursor=ask.cursor or None
+        ),
+    )
+    cards = [await _card(tx, item, settings) for item in found.items]
+    with_times = [card for card in cards if card.slots]
+    next_url = None
+    if found.next_cursor:
+        filters = {"q": ask.q, "specialty": ask.specialty, "language": ask.language, "cursor": found.next_cursor}
+        next_url = "/?" + urlencode({name: value for name, value in filters.items() if value})
+    return HomeView(
+        q=ask.q,
+        specialty=ask.specialty,
+        language=ask.language,
+        specialties=await specialties(tx),
+        languages=list(LANGUAGE_NAMES),
+        doctors=sorted(with_times, key=lambda card: card.slots[0].start_time)
+        + [card for card in cards if not card.slots],
+        soonest=min(with_times, key=lambda card: card.slots[0].start_time, default=None),
+        next_url=next_url,
+    )
+
+
+async def show_doctor(tx: Tx, ask: ShowDoctor, *, settings: Settings) -> DoctorView:
+    """A week of a doctor's slots, with the room that keeps them true and the number they are true at."""
+    found = await doctor(tx, ask.id)
+    zone = ZoneInfo(tx.actor.time_zone)
+    today = tx.now.astimezone(zone).date()
+    since = max(ask.since or today, today)
+    begins = tx.now if since == today else datetime.combine(since, time(), zone).astimezone(UTC)
+    listed = await list_slots(tx, ListSlots(id=ask.id, from_time=begins, to_time=begins + WINDOW), settings=settings)
+    moving = None
+    if ask.move is not None:
+        moving = await consultation(tx, ask.move)
+        if moving.patient_id != tx.actor.patient_id:
+            raise NotFound
+    kept = {name: str(value) for name, value in (("move", ask.move),) if value}
+    later = since + WINDOW
+
+    def at(day: date) -> str:
+        return f"/doctors/{ask.id}?" + urlencode({"from": day.isoformat(), **kept})
+
+    return DoctorView(
+        doctor=DoctorItem.model_validate(found),
+        slots=[SlotItem.model_validate(item) for item in listed.items],
+        room=listed.room,
+        offset=listed.offset,
+        earlier_url=at(max(today, since - WINDOW)) if since > today else None,
+        later_url=at(later) if later <= today + timedelta(days=settings.slots_days_ahead) else None,
+        chosen=ask.slot_id,
+        moving=ConsultationItem.model_validate(moving) if moving else None,
+        idempotency_key=uuid4().hex,
+    )
+
+
+async def _card(tx: Tx, found: PublicDoctor, settings: Settings) -> DoctorCard:
+    slots = await next_free_slots(tx, found.id, bookable_from(tx.now, settings), TIMES_SHOWN)
+    return DoctorCard(doctor=DoctorItem.model_validate(found), slots=[SlotItem.model_validate(item) for item in slots])
+
+
+def routes(settings: Settings) -> list[Route]:
+    """The pages that everybody may open."""
+    return [
+        get("/", partial(show_home, settings=settings), access=public, reply=page("home.html")),
+        get("/doctors/{id}", partial(show_doctor, settings=settings), access=public, reply=page("doctor.html")),
+    ]

@@ -1,0 +1,198 @@
+"""`/consultations/{id}`: the same address for both sides, each with its own page."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any
+from uuid import uuid4
+
+from pydantic import StringConstraints, create_model
+
+from server.consultations import (
+    ListMessages,
+    OfConsultation,
+    WriteNote,
+    call_patient,
+    complete_consultation,
+    doctor_of_consultation,
+    list_messages,
+    list_notes,
+    mark_no_show,
+    meeting,
+    patient_or_doctor,
+    write_note,
+)
+from server.core.cipher import Cipher
+from server.core.edge.bodies import build
+from server.core.errors import Problem
+from server.core.ids import ConsultationId
+from server.core.models import Ask, Prose
+from server.core.outbox import room_offset
+from server.core.privacy import Level
+from server.core.routes import Access, Route, SeeOther, as_doctor, form, get, page, post, redirect
+from server.core.settings import Settings
+from server.core.tx import Role, Run, Tx
+from server.doctors import doctor
+from server.prescriptions import Prescription, WritePrescription, write_prescription
+from web.pages.booking import Key
+from web.pages.meeting import message_items, prescriptions_of, show_consultation, state_of
+from web.staff_views import MEDICINE_ROWS, DoctorCallView, MedicineRow, NoteItem
+from web.views import ConsultationItem, ConsultationView, DoctorItem, FieldProblem
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000), Level.CRITICAL]
+PARTS = ("name", "dose", "frequency", "days", "instruction")
+
+
+class NoteForm(Ask):
+    """A note of the doctor's own."""
+
+    id: ConsultationId
+    text: Annotated[Prose, Level.CRITICAL]
+
+
+class _PrescriptionFields(Ask):
+    id: ConsultationId
+    idempotency_key: Key
+    complaints: Text = ""
+    diagnosis: Text = ""
+    allergies: Text = ""
+    advice: Text = ""
+    follow_up: Text = ""
+
+
+# The form's rows are numbered fields: `medicine_1_name` to `medicine_8_instruction`.
+_ROWS: dict[str, Any] = {f"medicine_{row}_{part}": (Text, "") for row in range(1, MEDICINE_ROWS + 1) for part in PARTS}
+PrescriptionForm = create_model("PrescriptionForm", __base__=_PrescriptionFields, **_ROWS)
+
+
+async def show_room(
+    run: Run, ask: OfConsultation, *, cipher: Cipher, settings: Settings
+) -> ConsultationView | DoctorCallView:
+    """The page of whoever looks: the patient's way to the call, or the doctor's desk."""
+    if run.actor.role is Role.DOCTOR:
+        return await run.read(partial(_desk, cipher=cipher), ask)
+    return await run.read(partial(show_consultation, cipher=cipher, settings=settings), ask)
+
+
+async def call_by_form(tx: Tx, ask: OfConsultation, *, cipher: Cipher, settings: Settings) -> SeeOther:
+    """Call the patient in and go to the desk."""
+    await call_patient(tx, ask, cipher=cipher, settings=settings)
+    return SeeOther(location=f"/consultations/{ask.id}")
+
+
+async def complete_by_form(tx: Tx, ask: OfConsultation, *, cipher: Cipher) -> SeeOther:
+    """It is done; back to the queue."""
+    await complete_consultation(tx, ask, cipher=cipher)
+    return SeeOther(location="/queue")
+
+
+async def no_show_by_form(tx: Tx, ask: OfConsultation, *, cipher: Cipher) -> SeeOther:
+    """The patient did not come."""
+    await mark_no_show(tx, ask, cipher=cipher)
+    return SeeOther(location="/queue")
+
+
+async def note_by_form(tx: Tx, ask: NoteForm, *, cipher: Cipher) -> SeeOther:
+    """Keep a note."""
+    await write_note(tx, WriteNote(id=ask.id, text=ask.text), cipher=cipher)
+    return SeeOther(location=f"/consultations/{ask.id}#notes", notice="saved")
+
+
+async def prescribe_by_form(run: Run, ask: _PrescriptionFields, *, cipher: Cipher) -> SeeOther | DoctorCallView:
+    """Sign the prescription; what was typed comes back when something is wrong with it."""
+    rows = medicine_rows(ask)
+    filled = [row.model_dump() for row in rows if row.name]
+    fields: dict[str, object] = {
+        name: value
+        for name in ("complaints", "diagnosis", "allergies", "advice", "follow_up")
+        if (value := getattr(ask, name))
+    }
+    fields["medicines"] = [
+        {name: (int(value) if name == "days" and value.isdigit() else value) for name, value in row.items() if value}
+        for row in filled
+    ]
+    fields["id"] = str(ask.id)
+    try:
+        await run.once(
+            partial(write_prescription, cipher=cipher),
+            build(WritePrescription, fields),
+            key=ask.idempotency_key,
+            route="POST /consultations/{id}/prescriptions",
+            result=Prescription,
+        )
+    except Problem as problem:
+        desk = await run.read(partial(_desk, cipher=cipher), OfConsultation(id=ask.id))
+        typed = {name: getattr(ask, name) for name in ("complaints", "diagnosis", "allergies", "advice", "follow_up")}
+        return desk.model_copy(
+            update={
+                **typed,
+                "medicines": rows,
+                "problem": problem.code,
+                "problem_text": problem.detail,
+                "errors": [FieldProblem.model_validate(error) for error in problem.errors],
+            }
+        )
+    return SeeOther(location=f"/consultations/{ask.id}#prescription", notice="saved")
+
+
+def medicine_rows(ask: _PrescriptionFields) -> list[MedicineRow]:
+    """The form's rows as they were typed."""
+    return [
+        MedicineRow(**{part: str(getattr(ask, f"medicine_{row}_{part}")) for part in PARTS})
+        for row in range(1, MEDICINE_ROWS + 1)
+    ]
+
+
+async def _desk(tx: Tx, ask: OfConsultation, *, cipher: Cipher) -> DoctorCallView:
+    found = await meeting(tx, ask, cipher=cipher)
+    held = found.consultation
+    listed = await list_messages(tx, ListMessages(id=ask.id, limit=100), cipher=cipher)
+    notes = await list_notes(tx, ask, cipher=cipher)
+    return DoctorCallView(
+        consultation=ConsultationItem.model_validate(held),
+        doctor=DoctorItem.model_validate(await doctor(tx, held.doctor_id)),
+        patient_name=found.patient_name,
+        state=state_of(held),
+        messages=message_items(listed.items),
+        notes=[NoteItem.model_validate(note) for note in notes.items],
+        prescriptions=await prescriptions_of(tx, held, found.doctor_name, cipher),
+        medicines=[MedicineRow() for _ in range(MEDICINE_ROWS)],
+        room=f"consultation:{held.id}",
+        offset=await room_offset(tx, f"consultation:{held.id}"),
+        idempotency_key=uuid4().hex,
+    )
+
+
+def routes(settings: Settings, cipher: Cipher) -> list[Route]:
+    """The consultation's page and what its doctor does there."""
+    own = as_doctor.and_("doctor of the consultation", doctor_of_consultation)
+    either = Access("patient or doctor of the consultation", frozenset({Role.PATIENT, Role.DOCTOR}), patient_or_doctor)
+
+    def act(path: str, handler: Any, **bound: Any) -> Route:
+        return post(
+            f"/consultations/{{id}}/{path}",
+            partial(handler, cipher=cipher, **bound),
+            access=own,
+            body=form,
+            reply=redirect,
+        )
+
+    return [
+        get(
+            "/consultations/{id}",
+            partial(show_room, cipher=cipher, settings=settings),
+            access=either,
+            reply=page("consultation.html"),
+        ),
+        act("call", call_by_form, settings=settings),
+        act("complete", complete_by_form),
+        act("no-show", no_show_by_form),
+        act("notes", note_by_form),
+        post(
+            "/consultations/{id}/prescriptions",
+            partial(prescribe_by_form, cipher=cipher),
+            access=own,
+            body=form,
+            reply=page("staff/call.html"),
+        ),
+    ]

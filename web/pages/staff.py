@@ -1,0 +1,314 @@
+"""The pages of doctors (queue, hours) and of administrators (doctors, users, the trail)."""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+from functools import partial
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import StringConstraints, create_model
+
+from server.accounts import ListUsers, UserAsk, disable_user, list_users
+from server.audit import ListAudit, list_audit
+from server.consultations import ListConsultations, Status, list_consultations, own_queue
+from server.core.cipher import Cipher
+from server.core.edge.bodies import build
+from server.core.errors import Forbidden, Problem
+from server.core.ids import DoctorId, UserId
+from server.core.models import Ask, Nothing
+from server.core.outbox import room_offset
+from server.core.privacy import Level
+from server.core.routes import Route, SeeOther, as_admin, as_doctor, form, get, page, post, redirect
+from server.core.settings import Settings
+from server.core.tx import Role, Run, Tx
+from server.doctors import (
+    DoctorAsk,
+    InviteDoctor,
+    ListManaged,
+    doctor,
+    invite_doctor,
+    list_managed_doctors,
+    verify_doctor,
+)
+from server.scheduling import ReadHours, SetHours, TakeLeave, read_hours, set_hours, take_leave
+from web.staff_views import (
+    AdminAuditView,
+    AdminDoctorsView,
+    AdminUsersView,
+    AuditItem,
+    HoursRow,
+    HoursView,
+    ManagedDoctorItem,
+    QueueItem,
+    QueueView,
+    UserItem,
+)
+from web.views import DoctorItem, FieldProblem
+
+HOUR_ROWS = 14
+Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=400), Level.CRITICAL]
+
+
+class ShowUsers(Ask):
+    """Filter and cursor."""
+
+    role: Text = ""
+    cursor: Text = ""
+
+
+class ShowAudit(Ask):
+    """Filter and cursor."""
+
+    table: Text = ""
+    row: Text = ""
+    cursor: Text = ""
+
+
+class ShowDoctors(Ask):
+    """Cursor."""
+
+    cursor: Text = ""
+
+
+class OneDoctor(Ask):
+    """A doctor."""
+
+    id: DoctorId
+
+
+class OneUser(Ask):
+    """A user."""
+
+    id: UserId
+
+
+class InviteForm(Ask):
+    """A new doctor. Languages are codes, separated by commas; the fee is in whole units."""
+
+    email: Text = ""
+    name: Text = ""
+    specialty: Text = ""
+    languages: Text = "en, hi"
+    registration_number: Text = ""
+    fee: Text = "0"
+
+
+class LeaveForm(Ask):
+    """Leave by the doctor's wall clock, as a browser's date fields give it."""
+
+    leave_from: Text = ""
+    leave_to: Text = ""
+
+
+class _HoursFields(Ask):
+    time_zone: Text = "Asia/Kolkata"
+    slot_minutes: Text = "15"
+    buffer_minutes: Text = "0"
+
+
+# The form's rows are numbered fields: `weekday_1`, `from_1`, `to_1` and so on.
+_ROWS: dict[str, Any] = {
+    f"{part}_{row}": (Text, "") for row in range(1, HOUR_ROWS + 1) for part in ("weekday", "from", "to")
+}
+HoursForm = create_model("HoursForm", __base__=_HoursFields, **_ROWS)
+
+
+async def show_queue(tx: Tx, ask: Nothing, *, cipher: Cipher) -> QueueView:
+    """The doctor's day: who is in the call, who waits, who is to come."""
+    doctor_id = _own(tx)
+    queue = await own_queue(tx, ask, cipher=cipher)
+    items = [QueueItem.model_validate(entry) for entry in queue.entries]
+    zone = ZoneInfo(tx.actor.time_zone)
+    midnight = datetime.combine(tx.now.astimezone(zone).date(), time(), zone)
+    past = await list_consultations(tx, ListConsultations(status=Status.COMPLETED, limit=100))
+    return QueueView(
+        doctor=DoctorItem.model_validate(await doctor(tx, doctor_id)),
+        waiting=sorted((item for item in items if item.position is not None), key=lambda item: item.position or 0),
+        in_call=[item for item in items if item.called_at is not None or item.status == "ACTIVE"],
+        to_come=[
+            item for item in items if item.checked_in_at is None and item.called_at is None and item.status == "PENDING"
+        ],
+        seen=sum(1 for held in past.items if held.ended_at is not None and held.ended_at >= midnight),
+        room=f"queue:{doctor_id}",
+        offset=await room_offset(tx, f"queue:{doctor_id}"),
+    )
+
+
+async def show_hours(tx: Tx, ask: Nothing) -> HoursView:
+    """The week as it is."""
+    del ask
+    return await _hours(tx)
+
+
+async def set_hours_by_form(run: Run, ask: _HoursFields, *, settings: Settings) -> SeeOther | HoursView:
+    """Replace the week; what was typed comes back when it cannot be."""
+    rows = [
+        HoursRow(
+            weekday=int(weekday) if (weekday := str(getattr(ask, f"weekday_{row}"))).isdigit() else 0,
+            from_wall=str(getattr(ask, f"from_{row}")),
+            to_wall=str(getattr(ask, f"to_{row}")),
+        )
+        for row in range(1, HOUR_ROWS + 1)
+    ]
+    fields: dict[str, object] = {
+        "id": str(run.actor.doctor_id),
+        "time_zone": ask.time_zone,
+        "slot_minutes": int(ask.slot_minutes) if ask.slot_minutes.isdigit() else ask.slot_minutes,
+        "buffer_minutes": int(ask.buffer_minutes) if ask.buffer_minutes.isdigit() else ask.buffer_minutes,
+        "weekly": [
+            {"weekday": row.weekday, "from": row.from_wall, "to": "24:00" if row.to_wall == "00:00" else row.to_wall}
+            for row in rows
+            if row.weekday and row.from_wall and row.to_wall
+        ],
+    }
+    try:
+        await run(partial(set_hours, settings=settings), build(SetHours, fields))
+    except Problem as problem:
+        return (await run.read(show_hours, Nothing())).model_copy(
+            update={
+                "rows": rows,
+                "problem": problem.code,
+                "problem_text": problem.detail,
+                "errors": [FieldProblem.model_validate(error) for error in problem.errors],
+            }
+        )
+    return SeeOther(location="/hours", notice="saved")
+
+
+async def take_leave_by_form(run: Run, ask: LeaveForm) -> SeeOther | HoursView:
+    """Leave: free slots inside are taken back."""
+    try:
+        zone = ZoneInfo((await run.read(show_hours, Nothing())).time_zone)
+        times = {
+            "from": datetime.fromisoformat(ask.leave_from).replace(tzinfo=zone).isoformat(timespec="seconds"),
+            "to": datetime.fromisoformat(ask.leave_to).replace(tzinfo=zone).isoformat(timespec="seconds"),
+        }
+        await run(take_leave, build(TakeLeave, {"id": str(run.actor.doctor_id), **times}))
+    except ValueError:
+        return (await run.read(show_hours, Nothing())).model_copy(
+            update={"errors": [FieldProblem(field="leave_from", code="value_error", message="A date and a time.")]}
+        )
+    except Problem as problem:
+        return (await run.read(show_hours, Nothing())).model_copy(
+            update={
+                "problem": problem.code,
+                "problem_text": problem.detail,
+                "errors": [FieldProblem.model_validate(error) for error in problem.errors],
+            }
+        )
+    return SeeOther(location="/hours", notice="saved")
+
+
+async def show_doctors(tx: Tx, ask: ShowDoctors) -> AdminDoctorsView:
+    """The doctors, and the form to invite one."""
+    return await _doctors(tx, ask.cursor)
+
+
+async def invite_by_form(run: Run, ask: InviteForm, *, cipher: Cipher) -> SeeOther | AdminDoctorsView:
+    """Invite a doctor: a mail goes out, and the profile waits for its check."""
+    fields: dict[str, object] = {
+        **ask.model_dump(exclude={"languages", "fee"}),
+        "languages": [code.strip() for code in ask.languages.split(",") if code.strip()],
+        "fee": int(ask.fee) * 100 if ask.fee.isdigit() else ask.fee,
+    }
+    try:
+        await run(partial(invite_doctor, cipher=cipher), build(InviteDoctor, fields))
+    except Problem as problem:
+        return (await run.read(show_doctors, ShowDoctors())).model_copy(
+            update={
+                **ask.model_dump(exclude={"languages"}),
+                "problem": problem.code,
+                "problem_text": problem.detail,
+                "errors": [FieldProblem.model_validate(error) for error in problem.errors],
+            }
+        )
+    return SeeOther(location="/admin", notice="saved")
+
+
+async def verify_by_form(tx: Tx, ask: OneDoctor) -> SeeOther:
+    """The registration number was checked: the doctor is listed."""
+    await verify_doctor(tx, DoctorAsk(id=ask.id))
+    return SeeOther(location="/admin", notice="saved")
+
+
+async def show_users(tx: Tx, ask: ShowUsers, *, cipher: Cipher) -> AdminUsersView:
+    """The accounts, newest first."""
+    role = Role(ask.role) if ask.role in ("ADMIN", "DOCTOR", "PATIENT") else None
+    users = await list_users(tx, ListUsers(role=role, cursor=ask.cursor or None), cipher=cipher)
+    return AdminUsersView(
+        users=[UserItem.model_validate(user) for user in users.items],
+        role=ask.role,
+        next_url=f"/admin/users?role={ask.role}&cursor={users.next_cursor}" if users.next_cursor else None,
+    )
+
+
+async def disable_by_form(tx: Tx, ask: OneUser, *, cipher: Cipher) -> SeeOther:
+    """Close an account: its sessions and sockets end at once."""
+    await disable_user(tx, UserAsk(id=ask.id), cipher=cipher)
+    return SeeOther(location="/admin/users", notice="saved")
+
+
+async def show_audit(tx: Tx, ask: ShowAudit) -> AdminAuditView:
+    """The trail, newest first."""
+    fields = {"table": ask.table, "row": ask.row, "cursor": ask.cursor}
+    listed = await list_audit(tx, build(ListAudit, {name: value for name, value in fields.items() if value}))
+    return AdminAuditView(
+        rows=[AuditItem.model_validate(row) for row in listed.items],
+        table=ask.table,
+        row=ask.row,
+        next_url=f"/admin/audit?table={ask.table}&row={ask.row}&cursor={listed.next_cursor}"
+        if listed.next_cursor
+        else None,
+    )
+
+
+async def _hours(tx: Tx) -> HoursView:
+    doctor_id = _own(tx)
+    hours = await read_hours(tx, ReadHours(id=doctor_id))
+    rows = [HoursRow.model_validate(period) for period in hours.weekly]
+    return HoursView(
+        doctor=DoctorItem.model_validate(await doctor(tx, doctor_id)),
+        rows=[*rows, *(HoursRow(weekday=0) for _ in range(HOUR_ROWS - len(rows)))],
+        time_zone=hours.time_zone,
+        time_zones=sorted(available_timezones()),
+        slot_minutes=hours.slot_minutes,
+        buffer_minutes=hours.buffer_minutes,
+    )
+
+
+async def _doctors(tx: Tx, cursor: str) -> AdminDoctorsView:
+    listed = await list_managed_doctors(tx, ListManaged(cursor=cursor or None))
+    return AdminDoctorsView(
+        doctors=[ManagedDoctorItem.model_validate(item) for item in listed.items],
+        next_url=f"/admin?cursor={listed.next_cursor}" if listed.next_cursor else None,
+    )
+
+
+def _own(tx: Tx) -> DoctorId:
+    if tx.actor.doctor_id is None:
+        raise Forbidden
+    return tx.actor.doctor_id
+
+
+def routes(settings: Settings, cipher: Cipher) -> list[Route]:
+    """The staff's pages."""
+    hours, doctors = page("staff/hours.html"), page("staff/doctors.html")
+    return [
+        get("/queue", partial(show_queue, cipher=cipher), access=as_doctor, reply=page("staff/queue.html")),
+        get("/hours", show_hours, access=as_doctor, reply=hours),
+        post("/hours", partial(set_hours_by_form, settings=settings), access=as_doctor, body=form, reply=hours),
+        post("/hours/leave", take_leave_by_form, access=as_doctor, body=form, reply=hours),
+        get("/admin", show_doctors, access=as_admin, reply=doctors),
+        post("/admin/doctors", partial(invite_by_form, cipher=cipher), access=as_admin, body=form, reply=doctors),
+        post("/admin/doctors/{id}/verify", verify_by_form, access=as_admin, body=form, reply=redirect),
+        get("/admin/users", partial(show_users, cipher=cipher), access=as_admin, reply=page("staff/users.html")),
+        post(
+            "/admin/users/{id}/disable",
+            partial(disable_by_form, cipher=cipher),
+            access=as_admin,
+            body=form,
+            reply=redirect,
+        ),
+        get("/admin/audit", show_audit, access=as_admin, reply=page("staff/audit.html")),
+    ]
