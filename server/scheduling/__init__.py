@@ -1,6 +1,6 @@
 """Scheduling: weekly hours, leave and the slots made from them, right across time zones and clock changes."""
 
-from server.scheduling.events import SLOTS, SlotChanged
+from server.scheduling.events import SLOTS, SlotChanged, SlotsBehind
 from server.scheduling.hours import keep_first_hours, read_hours, set_hours, take_leave
 from server.scheduling.list_slots import bookable_from, list_slots, next_free_slots
 from server.scheduling.make_slots import make_slots
@@ -40,6 +40,7 @@ __all__ = [
     "SlotChanged",
     "SlotList",
     "SlotStatus",
+    "SlotsBehind",
     "SlotsMade",
     "Span",
     "TakeLeave",

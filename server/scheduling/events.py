@@ -15,3 +15,9 @@ class SlotChanged(Event, name="slot.changed", rooms=(SLOTS,)):
 
     doctor_id: DoctorId
     slot: PublicSlot
+
+
+class SlotsBehind(Event, name="slots.behind"):
+    """A doctor's hours ask for more slots than one transaction made. The worker makes the next ones."""
+
+    doctor_id: DoctorId

@@ -9,6 +9,7 @@ from server.core.ids import new_id
 from server.core.settings import Settings
 from server.core.tx import Tx
 from server.scheduling import queries
+from server.scheduling.events import SlotsBehind
 from server.scheduling.make_slots import Fitted, announce, fit_slots
 from server.scheduling.models import Hours, Leave, ReadHours, SetHours, TakeLeave, WeeklyHours
 from server.scheduling.slots import DAY_MINUTES, Span, Window, overlapping
@@ -29,9 +30,10 @@ async def set_hours(tx: Tx, ask: SetHours, *, settings: Settings) -> Hours:
 async def keep_first_hours(tx: Tx, ask: SetHours) -> Hours:
     """The same for a doctor whom nobody can be watching yet: the first week's slots, without an event each.
 
-    The worker's tick makes the others. A demonstration is ready sooner by the seconds that sixty days take.
+    The worker makes the others. A demonstration is ready sooner by the seconds that sixty days take.
     """
     hours, _ = await _keep(tx, ask, FIRST_DAYS)
+    tx.emit(SlotsBehind(doctor_id=ask.id))
     return hours
 
 

@@ -54,6 +54,11 @@ WITHDRAW_SLOTS = """
     delete from availability_slots where id = any($1) and status = 'AVAILABLE'
     returning id, doctor_id, start_time, end_time, status, version
 """
+# A day's grace: who has the page of a slot that went by is told so, and not that it never was.
+FORGET_PAST = """
+    delete from availability_slots
+     where doctor_id = $1 and status = 'AVAILABLE' and start_time < $2::timestamptz - interval '1 day'
+"""
 # NO KEY UPDATE: two that make slots of one doctor take turns; a booking's foreign keys do not wait for them.
 CALENDAR = """
     select n, time_zone, slot_minutes, buffer_minutes, fee_minor, currency
@@ -235,6 +240,11 @@ async def add_slots(tx: Tx, doctor_id: DoctorId, of: Calendar, spans: Sequence[S
         [span.end for span in spans],
     )
     return [public(row) for row in rows]
+
+
+async def forget_past(tx: Tx, doctor_id: DoctorId) -> None:
+    """Remove free slots that began more than a day ago."""
+    await tx.conn.execute(FORGET_PAST, doctor_id, tx.now)
 
 
 async def slots_inside(tx: Tx, doctor_id: DoctorId, span: Span) -> tuple[list[SlotId], int]:
