@@ -143,7 +143,8 @@ class Postgres:
             kept = (cluster / "PG_VERSION").read_text().strip()
         except OSError as error:
             raise Refused(f"{cluster} is not a database of PostgreSQL: {error.strerror}.") from error
-        ours = (self._programs.parent / "share" / "postgresql" / "postgres.bki").open().readline().split()[-1]
+        with (self._programs.parent / "share" / "postgresql" / "postgres.bki").open() as catalog:
+            ours = catalog.readline().split()[-1]
         if kept != ours:
             raise Refused(f"{cluster} was made by PostgreSQL {kept}, and this is {ours}: move it with pg_dump first.")
 
