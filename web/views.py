@@ -1,0 +1,410 @@
+"""What each page shows, as frozen models: a page's handler fills one, its template reads it."""
+
+# No `from __future__ import annotations`: pydantic needs the types themselves.
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from pydantic import ConfigDict
+
+from server.core.models import Model
+
+MeetingState = Literal[
+    "unpaid", "checking", "waiting", "called", "connecting", "live", "degraded", "reconnecting", "ended"
+]
+
+
+class View(Model):
+    """The view of one page."""
+
+
+class Item(Model):
+    """A thing that several pages show. `SlotItem.model_validate(slot)` takes any object with these attributes."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
+
+
+# What features hand out, in the contract's shapes
+
+
+class DoctorItem(Item):
+    """A doctor as everybody may see them. `fee` is in minor units; 0 is free of charge."""
+
+    id: UUID
+    name: str
+    specialty: str
+    languages: Sequence[str]
+    fee: int
+    currency: str
+    time_zone: str
+    about: str | None = None
+    registration_number: str | None = None
+
+
+class SlotItem(Item):
+    """A slot as everybody may see it; status AVAILABLE or BOOKED."""
+
+    id: UUID
+    doctor_id: UUID
+    start_time: datetime
+    end_time: datetime
+    status: str
+    version: int = 0
+
+
+class PaymentItem(Item):
+    """A payment: pending, authorised, captured, failed, expired or refunded; `amount` in minor units."""
+
+    id: UUID
+    status: str
+    amount: int
+    currency: str
+    checkout_url: str | None = None
+    expires_at: datetime | None = None
+
+
+class ConsultationItem(Item):
+    """A consultation in the contract's shape; status PENDING, ACTIVE, COMPLETED or CANCELLED."""
+
+    id: UUID
+    status: str
+    slot_id: UUID | None
+    doctor_id: UUID
+    patient_id: UUID
+    start_time: datetime
+    end_time: datetime
+    confirmed_at: datetime | None = None
+    checked_in_at: datetime | None = None
+    called_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    ended_as: str | None = None
+    payment: PaymentItem | None = None
+
+
+class MessageItem(Item):
+    """A line of the chat; `sender_role` PATIENT or DOCTOR says whose."""
+
+    id: UUID
+    number: int
+    sender_role: str
+    client_id: str
+    text: str
+    created_at: datetime
+
+
+class PrescriptionItem(Item):
+    """A prescription in a list; the address of its PDF per language, and of its own page where there is one."""
+
+    id: UUID
+    issued_at: datetime
+    doctor_name: str
+    consultation_id: UUID | None = None
+    revoked: bool = False
+    pdf_urls: Mapping[str, str]
+    page_url: str | None = None
+
+
+class FieldProblem(Item):
+    """What is wrong with one field of a form; takes a FieldError of server.core.errors."""
+
+    field: str
+    code: str
+    message: str
+
+
+class Form(View):
+    """A page with a form: what was typed comes back, what was wrong is said beside its field.
+
+    `problem` is a code that web/problems.py has words for (`wrong-password`); `problem_text` is said where it has none.
+    """
+
+    problem: str | None = None
+    problem_text: str | None = None
+    errors: Sequence[FieldProblem] = ()
+
+    def error(self, field: str) -> FieldProblem | None:
+        """The first error of a field."""
+        return next((error for error in self.errors if error.field == field), None)
+
+
+# Pages
+
+
+class DoctorCard(Item):
+    """A doctor in the list of home, with the next free slots."""
+
+    doctor: DoctorItem
+    slots: Sequence[SlotItem]
+
+
+class HomeView(View):
+    """`/`: the doctors who fit, soonest first, and the next free time of all. `next_url` leads on in the list."""
+
+    q: str = ""
+    specialty: str = ""
+    language: str = ""
+    specialties: Sequence[str] = ()
+    languages: Sequence[str] = ()
+    doctors: Sequence[DoctorCard]
+    soonest: DoctorCard | None = None
+    next_url: str | None = None
+
+
+class DoctorView(View):
+    """`/doctors/{id}`: all slots of the days from `since`, with their room and the number they are true at.
+
+    `moving` is the consultation that looks for a new time (`?move=`), with the key of that act.
+    """
+
+    doctor: DoctorItem
+    slots: Sequence[SlotItem]
+    room: str
+    offset: int
+    earlier_url: str | None = None
+    later_url: str | None = None
+    chosen: UUID | None = None
+    moving: ConsultationItem | None = None
+    idempotency_key: str = ""
+
+
+class BookView(Form):
+    """`/book`: what is booked, for whom, why; `alternatives` when the slot was lost meanwhile."""
+
+    doctor: DoctorItem
+    slot: SlotItem
+    patient_name: str
+    reason: str = ""
+    consent: bool = False
+    idempotency_key: str
+    hold_minutes: int = 15
+    alternatives: Sequence[SlotItem] = ()
+
+
+class CheckoutView(Form):
+    """`/checkout/{payment id}`: what is to be paid, and what is true about it now."""
+
+    payment: PaymentItem
+    consultation: ConsultationItem
+    doctor: DoctorItem
+    slot_is_free: bool = False
+    room: str
+    offset: int
+
+
+class ConsultationCard(Item):
+    """A consultation in the patient's list; `refund_minor` is what comes back if it is cancelled now."""
+
+    consultation: ConsultationItem
+    doctor: DoctorItem
+    prescriptions: Sequence[PrescriptionItem] = ()
+    refund_minor: int | None = None
+    idempotency_key: str
+
+
+class MyConsultationsView(View):
+    """`/consultations`: what comes, soonest first, and what was, newest first."""
+
+    coming: Sequence[ConsultationCard]
+    past: Sequence[ConsultationCard]
+    next_url: str | None = None
+
+
+class ConsultationView(View):
+    """`/consultations/{id}` of a patient: from the device check to the papers afterwards.
+
+    `estimated_start` to `estimated_end` is the likely span; without `sure` only that it cannot be said yet is said.
+    `position` counts from 1.
+    """
+
+    consultation: ConsultationItem
+    doctor: DoctorItem
+    patient_name: str
+    state: MeetingState
+    route: Literal["direct", "turn", "hop", "livekit"] = "direct"
+    messages: Sequence[MessageItem] = ()
+    position: int | None = None
+    estimated_start: datetime | None = None
+    estimated_end: datetime | None = None
+    sure: bool = False
+    prescriptions: Sequence[PrescriptionItem] = ()
+    calendar_url: str | None = None
+    alternatives: Sequence[SlotItem] = ()
+    room: str
+    offset: int
+    idempotency_key: str
+    check_in_opens_at: datetime | None = None
+
+
+class LoginView(Form):
+    """`/login`: e-mail and password. `next` is where to go afterwards."""
+
+    email: str = ""
+    next: str = ""
+    demo_accounts: Sequence[str] = ()
+
+
+class SecondStepView(Form):
+    """`/login/second-step`: the six digits, or a recovery code. `ticket` holds, sealed, that the password was right."""
+
+    email: str = ""
+    next: str = ""
+    ticket: str = ""
+    template: ClassVar[str] = "login_second_step.html"
+
+
+class RegisterView(Form):
+    """`/register`: a patient's account."""
+
+    email: str = ""
+    name: str = ""
+    phone: str = ""
+    language: str = "en"
+    time_zone: str = "Asia/Kolkata"
+    next: str = ""
+
+
+class CheckMailView(View):
+    """`/check-mail`: a mail has gone out, whoever the address belongs to."""
+
+    email: str = ""
+
+
+class VerifyMailView(Form):
+    """`/verify?token=`: the button that verifies. `done` after it was pressed."""
+
+    token: str
+    done: bool = False
+
+
+class ForgotView(Form):
+    """`/forgot`: ask for a link to a new password. `sent` after it was asked for, whoever the address belongs to."""
+
+    email: str = ""
+    sent: bool = False
+
+
+class ResetView(Form):
+    """`/reset?token=`: choose a new password."""
+
+    token: str
+
+
+class InvitationView(Form):
+    """`/invitation?token=`: an invited doctor chooses a password."""
+
+    token: str
+    email: str = ""
+    name: str = ""
+
+
+class SessionItem(Item):
+    """One of a person's sessions; `this_one` is the one that looks at the page."""
+
+    id: UUID
+    created_at: datetime
+    last_seen_at: datetime | None = None
+    this_one: bool = False
+
+
+class SecurityView(Form):
+    """`/security`: the second factor, and the sessions. `otpauth_url` and `secret` while enrolling; codes once."""
+
+    mfa_enabled: bool
+    mfa_required: bool = False
+    must_confirm: bool = False
+    secret: str | None = None
+    otpauth_url: str | None = None
+    recovery_codes: Sequence[str] = ()
+    begin_session: str | None = None
+    sessions: Sequence[SessionItem] = ()
+
+
+class AccountView(Form):
+    """`/account`: name, phone, language, zone."""
+
+    email: str
+    name: str
+    phone: str = ""
+    language: str = "en"
+    time_zone: str = "Asia/Kolkata"
+    time_zones: Sequence[str] = ()
+    saved: bool = False
+
+
+class ReadItem(Item):
+    """Who opened the record, what of it and when."""
+
+    at: datetime
+    who: str
+    what: str
+
+
+class RecordView(View):
+    """`/record`: the patient's prescriptions, and who has read what."""
+
+    prescriptions: Sequence[PrescriptionItem]
+    reads: Sequence[ReadItem] = ()
+
+
+class AttachmentItem(Item):
+    """A file in a message of the inbox; `url` opens it."""
+
+    filename: str
+    size_bytes: int
+    url: str
+
+
+class InboxMessage(Item):
+    """A mail or SMS that would have gone out."""
+
+    id: str
+    channel: str
+    to: str
+    subject: str
+    text: str
+    sent_at: datetime
+    attachments: Sequence[AttachmentItem] = ()
+
+
+class InboxView(View):
+    """`/dev/inbox`: what would have been sent, newest first; `chosen` is the open one's id."""
+
+    messages: Sequence[InboxMessage]
+    chosen: str | None = None
+    q: str = ""
+
+
+class ProblemView(View):
+    """Any refusal of a page: what happened, what was kept, the way on."""
+
+    code: str
+    status: int
+    title: str
+    detail: str
+    request_id: str
+    retry_at: datetime | None = None
+    alternatives: Sequence[SlotItem] = ()
+    doctor_name: str | None = None
+
+
+class ProblemDocView(View):
+    """`/problems/{code}`: what a problem's type means, for people who write programs."""
+
+    code: str
+    status: int
+    title: str
+    text: str
+
+
+class VerifyPrescriptionView(View):
+    """`/prescriptions/verify`: the answer to a code from a paper; no `verdict` before one was asked."""
+
+    code: str = ""
+    verdict: Literal["genuine", "revoked", "unknown"] | None = None
+    doctor_name: str | None = None
+    registration_number: str | None = None
+    issued_on: date | None = None
+    medicines: int | None = None
