@@ -34,7 +34,7 @@ export class Devices extends EventTarget {
   cameraOff = false;
   facing = "user";
   /** @type {Record<Kind, Trouble | null>} */ trouble = { audio: null, video: null };
-  /** @type {Record<Kind, string>} */ #chosen = { audio: "", video: "" };
+  /** @type {Record<Kind, string>} */ #chosen = { audio: recall("audio"), video: recall("video") };
   /** @type {Set<MediaStreamTrack>} every track that was ever asked for */ #all = new Set();
   /** Goes up at each close; what was asked for before that and comes after it is stopped at once. */
   #round = 0;
@@ -132,6 +132,7 @@ export class Devices extends EventTarget {
    */
   async choose(kind, deviceId) {
     this.#chosen[kind] = deviceId;
+    remember(kind, deviceId);
     if (this.#open && !(kind === "video" && this.cameraOff)) await this.#acquire([kind]);
   }
 
@@ -192,6 +193,21 @@ export class Devices extends EventTarget {
   async list(kind) {
     const all = (await navigator.mediaDevices?.enumerateDevices?.()) ?? [];
     return all.filter((device) => device.kind === `${kind}input` && device.deviceId);
+  }
+
+  /**
+   * Fill a list with the devices of a kind; with only one there is nothing to choose.
+   * @param {HTMLSelectElement} select
+   * @param {Kind} kind
+   */
+  async fill(select, kind) {
+    const devices = await this.list(kind);
+    const current = (kind === "audio" ? this.microphone : this.camera)?.getSettings().deviceId;
+    const options = devices.map(
+      (device, index) => new Option(device.label || String(index + 1), device.deviceId, false, device.deviceId === current),
+    );
+    select.replaceChildren(...options);
+    select.hidden = devices.length < 2;
   }
 
   /**
@@ -330,5 +346,29 @@ async function permission(kind) {
     return (await navigator.permissions.query({ name })).state;
   } catch {
     return "granted"; // the browser does not say: asking is the only way to know
+  }
+}
+
+/**
+ * The device that was chosen before, on this page's test or in the last call. It is a wish like the others.
+ * @param {Kind} kind
+ */
+function recall(kind) {
+  try {
+    return sessionStorage.getItem(`device ${kind}`) ?? "";
+  } catch {
+    return ""; // the browser keeps nothing for this page
+  }
+}
+
+/**
+ * @param {Kind} kind
+ * @param {string} deviceId
+ */
+function remember(kind, deviceId) {
+  try {
+    sessionStorage.setItem(`device ${kind}`, deviceId);
+  } catch {
+    // The browser keeps nothing for this page: the choice lasts as long as the page.
   }
 }

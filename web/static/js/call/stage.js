@@ -1,10 +1,9 @@
 /** What a call shows: pictures, the line's word, one banner, help with devices, and which buttons are pressed. */
 
-import { say } from "./words.js";
+import { say, troubleWord } from "./words.js";
 
 /** @typedef {"connecting" | "live" | "degraded" | "reconnecting" | "ended"} CallState */
 /** @typedef {import("./words.js").Word} Word */
-/** @typedef {import("./devices.js").Trouble} Trouble */
 /** @typedef {import("./devices.js").Devices} Devices */
 
 /** The first that is set is shown. */
@@ -13,12 +12,21 @@ const BANNERS = /** @type {const} */ (["fatal", "phone", "line", "sound", "askin
 
 export class Stage {
   /** @type {HTMLElement} */ #root;
+  /** The picture and its controls; the same hooks stand elsewhere on the page too, for the test of devices. */
+  /** @type {HTMLElement} */ #scope;
   /** @type {Map<BannerKind, string>} */ #banners = new Map();
   #word = "";
 
   /** @param {HTMLElement} root */
   constructor(root) {
     this.#root = root;
+    this.#scope = root;
+  }
+
+  /** Take over what stands in the element now. */
+  adopt() {
+    const scope = this.#root.querySelector(".stage");
+    this.#scope = scope instanceof HTMLElement ? scope : this.#root;
   }
 
   /** The page's state, which others may set too. */
@@ -36,7 +44,7 @@ export class Stage {
     if (this.page.dataset.state !== state) this.page.dataset.state = state;
     this.#root.dataset.state = state;
     const inCall = state !== "ended";
-    this.#show("join", !inCall);
+    this.#showJoin(!inCall);
     for (const action of ["leave", "mute", "camera", "share", "flip"]) this.#show(action, inCall);
     // Only what is held in a hand has a camera on either side.
     if (!matchMedia("(pointer: coarse)").matches) this.#show("flip", false);
@@ -45,13 +53,30 @@ export class Stage {
 
   /** Nothing can be joined here any more. */
   closeForGood() {
-    this.#show("join", false);
+    this.#showJoin(false);
+  }
+
+  /** It can be joined again. */
+  reopen() {
+    this.#showJoin(true);
+  }
+
+  /**
+   * Why this page is out of the call, where the page speaks of endings.
+   * @param {string} title
+   * @param {string} why
+   */
+  ended(title, why) {
+    const titles = this.page.querySelectorAll("[data-ended-title]");
+    const whys = this.page.querySelectorAll("[data-ended-why]");
+    for (const place of titles) place.textContent = title;
+    for (const place of whys) place.textContent = why;
   }
 
   /** @param {"direct" | "turn" | "hop" | "livekit"} route */
   setRoute(route) {
     this.page.dataset.route = route;
-    const path = this.#root.querySelector("[data-path]");
+    const path = this.#scope.querySelector("[data-path]");
     if (path) write(path, say(route === "turn" ? "pathTurn" : "pathDirect"));
   }
 
@@ -62,7 +87,7 @@ export class Stage {
   banner(kind, sentence) {
     if (sentence) this.#banners.set(kind, sentence);
     else this.#banners.delete(kind);
-    const banner = this.#root.querySelector("[data-banner]");
+    const banner = this.#scope.querySelector("[data-banner]");
     if (!(banner instanceof HTMLElement)) return;
     const first = BANNERS.find((one) => this.#banners.has(one));
     banner.hidden = first === undefined;
@@ -78,7 +103,7 @@ export class Stage {
    * @param {number | null} score
    */
   quality(word, bars, score) {
-    const quality = this.#root.querySelector("[data-quality]");
+    const quality = this.#scope.querySelector("[data-quality]");
     if (!(quality instanceof HTMLElement)) return;
     quality.hidden = false;
     quality.dataset.quality = score === null ? "" : String(score);
@@ -95,7 +120,7 @@ export class Stage {
     this.#press("mute", devices.muted || !devices.microphone);
     this.#press("camera", devices.cameraOff || !devices.camera);
     this.#press("share", devices.screen !== null);
-    const self = this.#root.querySelector("video[data-self]");
+    const self = this.#scope.querySelector("video[data-self]");
     if (self instanceof HTMLVideoElement) {
       playTrack(self, devices.camera);
       const figure = self.closest("figure");
@@ -111,7 +136,7 @@ export class Stage {
    * @param {MediaStream[]} streams
    */
   async remote(streams) {
-    const videos = /** @type {HTMLVideoElement[]} */ ([...this.#root.querySelectorAll("video[data-remote]")]);
+    const videos = /** @type {HTMLVideoElement[]} */ ([...this.#scope.querySelectorAll("video[data-remote]")]);
     const template = videos[0];
     if (!template) return;
     while (videos.length < streams.length) {
@@ -131,12 +156,12 @@ export class Stage {
 
   /** Turn the sound on, on a person's press. */
   async soundOn() {
-    for (const video of this.#root.querySelectorAll("video[data-remote]")) {
+    for (const video of this.#scope.querySelectorAll("video[data-remote]")) {
       if (!(video instanceof HTMLVideoElement)) continue;
       video.muted = false;
       await video.play().catch(() => undefined); // a browser that still refuses shows the button again below
     }
-    this.#soundBlocked([...this.#root.querySelectorAll("video")].some((video) => "remote" in video.dataset && video.muted));
+    this.#soundBlocked([...this.#scope.querySelectorAll("video")].some((video) => "remote" in video.dataset && video.muted));
   }
 
   /**
@@ -144,7 +169,7 @@ export class Stage {
    * @param {{ audio: boolean, video: boolean, screen: boolean } | null} media
    */
   other(media) {
-    const stage = this.#root.querySelector(".stage") ?? this.#root;
+    const stage = this.#scope;
     if (!(stage instanceof HTMLElement)) return;
     stage.dataset.otherAudio = media ? String(media.audio) : "";
     stage.dataset.otherVideo = media ? String(media.video) : "";
@@ -158,7 +183,7 @@ export class Stage {
 
   /** @param {number} seconds since the two first met */
   time(seconds) {
-    const place = this.#root.querySelector("[data-call-time]");
+    const place = this.#scope.querySelector("[data-call-time]");
     if (!place) return;
     const two = (/** @type {number} */ value) => String(value).padStart(2, "0");
     place.textContent = `${two(Math.floor(seconds / 60))}:${two(Math.floor(seconds % 60))}`;
@@ -166,11 +191,11 @@ export class Stage {
 
   /** @param {boolean} on */
   dim(on) {
-    for (const video of this.#root.querySelectorAll("video[data-remote]")) video.classList.toggle("dimmed", on);
+    for (const video of this.#scope.querySelectorAll("video[data-remote]")) video.classList.toggle("dimmed", on);
   }
 
   clear() {
-    for (const video of this.#root.querySelectorAll("video")) {
+    for (const video of this.#scope.querySelectorAll("video")) {
       if ("remote" in video.dataset || "self" in video.dataset) video.srcObject = null;
     }
     this.#soundBlocked(false);
@@ -200,7 +225,7 @@ export class Stage {
 
   /** @param {Word | null} word */
   #help(word) {
-    const help = this.#root.querySelector("[data-device-help]");
+    const help = this.#scope.querySelector("[data-device-help]");
     if (!(help instanceof HTMLElement)) return;
     help.hidden = word === null;
     if (word) write(help, say(word));
@@ -214,12 +239,19 @@ export class Stage {
     }
   }
 
+  /** @param {boolean} visible */
+  #showJoin(visible) {
+    for (const button of this.page.querySelectorAll("[data-action=join]")) {
+      if (button instanceof HTMLElement) button.hidden = !visible;
+    }
+  }
+
   /**
    * @param {string} action
    * @param {boolean} visible
    */
   #show(action, visible) {
-    for (const button of this.#root.querySelectorAll(`[data-action="${action}"]`)) {
+    for (const button of this.#scope.querySelectorAll(`[data-action="${action}"]`)) {
       if (!(button instanceof HTMLElement)) continue;
       button.hidden = !visible;
       const item = button.parentElement;
@@ -232,21 +264,8 @@ export class Stage {
    * @param {boolean} pressed
    */
   #press(action, pressed) {
-    this.#root.querySelector(`[data-action="${action}"]`)?.setAttribute("aria-pressed", String(pressed));
+    this.#scope.querySelector(`[data-action="${action}"]`)?.setAttribute("aria-pressed", String(pressed));
   }
-}
-
-/**
- * @param {Trouble | null} audio
- * @param {Trouble | null} video
- * @returns {Word | null}
- */
-function troubleWord(audio, video) {
-  if (audio === "insecure" || video === "insecure") return "insecure";
-  if (audio && video) return { missing: /** @type {const} */ ("bothMissing"), denied: /** @type {const} */ ("bothDenied"), busy: /** @type {const} */ ("bothBusy") }[audio];
-  if (audio) return { missing: /** @type {const} */ ("microphoneMissing"), denied: /** @type {const} */ ("microphoneDenied"), busy: /** @type {const} */ ("microphoneBusy") }[audio];
-  if (video) return { missing: /** @type {const} */ ("cameraMissing"), denied: /** @type {const} */ ("cameraDenied"), busy: /** @type {const} */ ("cameraBusy") }[video];
-  return null;
 }
 
 /**

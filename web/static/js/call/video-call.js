@@ -41,6 +41,7 @@ class VideoCall extends HTMLElement {
 
   connectedCallback() {
     const stage = this.#stage;
+    stage.adopt();
     this.#ours = stage.state;
     const where = { consultation: this.getAttribute("consultation") ?? "", isDoctor: this.getAttribute("role") === "doctor" };
     const meeting = new Meeting(where, {
@@ -52,8 +53,8 @@ class VideoCall extends HTMLElement {
       away: () => {
         if (!this.#meeting?.live.length) stage.banner("fatal", say("cannotJoin"));
       },
-      refused: (code, reason) => this.#finish(code === "call-full" ? say("full") : say("refused", { reason })),
-      takenOver: () => this.#finish(say("takenOver")),
+      refused: (code, reason) => this.#finish("titleRefused", code === "call-full" ? say("full") : reason),
+      takenOver: () => this.#finish("titleTakenOver", say("takenOver")),
       over: () => this.end(),
     });
     this.#meeting = meeting;
@@ -105,22 +106,28 @@ class VideoCall extends HTMLElement {
   /** Go out of the call. It can be joined again while the consultation lasts. */
   async leave() {
     if (!this.#in) return;
-    this.#finish(say("youLeft"));
+    this.#finish("titleLeft", say("youLeft"));
     await this.#meeting?.leave();
   }
 
   /** The consultation is over: everything stops, for good. */
   end() {
     this.#over = true;
-    this.#finish(this.#in ? say("over") : null);
+    this.#stop();
+    this.#setState("ended");
     this.#stage.closeForGood();
   }
 
-  /** @param {string | null} sentence */
-  #finish(sentence) {
+  /**
+   * Out of a consultation that goes on.
+   * @param {import("./words.js").Word} title
+   * @param {string} why
+   */
+  #finish(title, why) {
     this.#stop();
     this.#setState("ended");
-    this.#stage.banner("fatal", sentence);
+    this.#stage.ended(say(title), why);
+    this.#stage.banner("fatal", why);
   }
 
   #stop() {
@@ -149,6 +156,7 @@ class VideoCall extends HTMLElement {
     else if (this.#in) this.#show();
     else {
       this.#over = false; // the consultation was opened again
+      this.#stage.reopen();
       this.#ours = state;
     }
   }
@@ -275,22 +283,16 @@ class VideoCall extends HTMLElement {
     this.#stopMeter?.();
     this.#stopMeter = null;
     this.#metered = track;
-    const meter = this.querySelector("meter[data-level]");
+    const meter = this.querySelector(".stage meter[data-level]");
     if (track && meter instanceof HTMLMeterElement) this.#stopMeter = showLevel(track, meter);
   }
 
   /** Fill the lists of devices, where the page has them: select[data-device="audio|video"]. */
   async #listDevices() {
     for (const kind of /** @type {const} */ (["audio", "video"])) {
-      const select = this.querySelector(`select[data-device="${kind}"]`);
+      const select = this.querySelector(`.stage select[data-device="${kind}"]`);
       if (!(select instanceof HTMLSelectElement)) continue;
-      const devices = await this.#devices.list(kind);
-      const current = (kind === "audio" ? this.#devices.microphone : this.#devices.camera)?.getSettings().deviceId;
-      const options = devices.map(
-        (device, index) => new Option(device.label || String(index + 1), device.deviceId, false, device.deviceId === current),
-      );
-      select.replaceChildren(...options);
-      select.hidden = devices.length < 2;
+      await this.#devices.fill(select, kind);
     }
   }
 

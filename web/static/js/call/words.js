@@ -11,10 +11,8 @@ const ENGLISH = {
   voiceOnly: "Voice only, so that you hear each other well. The picture comes back by itself.",
   soundBlocked: "Your browser holds the sound back. Press “Sound on”.",
   takenOver: "This call goes on in another window of yours. Press “Join” to bring it here.",
-  youLeft: "You left the call. Your camera and microphone are off.",
-  over: "The call has ended. Your camera and microphone are off.",
+  youLeft: "Your camera and microphone are off. Press “Join” to come back while the consultation lasts.",
   cannotJoin: "Video cannot be connected for a moment. We try again by ourselves; the chat works.",
-  refused: "This call cannot be joined: {reason}",
   full: "This call is full.",
   otherMuted: "The other side has the microphone off.",
   otherCameraOff: "The other side has the camera off.",
@@ -37,6 +35,12 @@ const ENGLISH = {
   microphoneBusy: "Another app has the microphone. Close it and press “Try again”. Until then you can write.",
   shareFailed: "The screen could not be shared. Your camera is as it was.",
   tryAgain: "Try again",
+  titleLeft: "You left the call.",
+  titleTakenOver: "The call is in another window.",
+  titleRefused: "This call cannot be joined.",
+  checkWorks: "works",
+  checkFailed: "does not work",
+  checkAsking: "your browser asks",
   asking: "Your browser asks for camera and microphone. Press “Allow”.",
 };
 
@@ -50,10 +54,8 @@ const HINDI = {
   voiceOnly: "अभी सिर्फ़ आवाज़, ताकि बात साफ़ सुनाई दे। तस्वीर अपने-आप लौटेगी।",
   soundBlocked: "ब्राउज़र ने आवाज़ रोक रखी है। “आवाज़ चालू करें” दबाएँ।",
   takenOver: "यह कॉल आपकी दूसरी खिड़की में चल रही है। यहाँ लाने के लिए “जुड़ें” दबाएँ।",
-  youLeft: "आपने कॉल छोड़ दी। आपका कैमरा और माइक बंद हैं।",
-  over: "कॉल ख़त्म हुई। आपका कैमरा और माइक बंद हैं।",
+  youLeft: "आपका कैमरा और माइक बंद हैं। परामर्श चलने तक “जुड़ें” दबाकर लौट सकते हैं।",
   cannotJoin: "अभी वीडियो नहीं जुड़ रहा। हम ख़ुद फिर कोशिश कर रहे हैं; लिखकर बात हो सकती है।",
-  refused: "इस कॉल में जुड़ना नहीं हो पाया: {reason}",
   full: "इस कॉल में और जगह नहीं है।",
   otherMuted: "दूसरी तरफ़ माइक बंद है।",
   otherCameraOff: "दूसरी तरफ़ कैमरा बंद है।",
@@ -76,6 +78,12 @@ const HINDI = {
   microphoneBusy: "माइक दूसरे ऐप में चल रहा है। उसे बंद करके “फिर कोशिश करें” दबाएँ। तब तक आप लिख सकते हैं।",
   shareFailed: "स्क्रीन नहीं दिखाई जा सकी। आपका कैमरा पहले जैसा है।",
   tryAgain: "फिर कोशिश करें",
+  titleLeft: "आपने कॉल छोड़ दी।",
+  titleTakenOver: "कॉल दूसरी खिड़की में है।",
+  titleRefused: "इस कॉल में जुड़ना नहीं हो पाया।",
+  checkWorks: "चल रहा है",
+  checkFailed: "नहीं चल रहा",
+  checkAsking: "ब्राउज़र पूछ रहा है",
   asking: "ब्राउज़र कैमरा और माइक की अनुमति माँग रहा है। “अनुमति दें” दबाएँ।",
 };
 
@@ -88,4 +96,24 @@ const HINDI = {
 export function say(word, values = {}) {
   const sentence = (document.documentElement.lang.startsWith("hi") ? HINDI : ENGLISH)[word];
   return sentence.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+}
+
+/** @type {Record<string, Record<"both" | "audio" | "video", Word>>} */
+const TROUBLE_WORDS = {
+  missing: { both: "bothMissing", audio: "microphoneMissing", video: "cameraMissing" },
+  denied: { both: "bothDenied", audio: "microphoneDenied", video: "cameraDenied" },
+  busy: { both: "bothBusy", audio: "microphoneBusy", video: "cameraBusy" },
+  insecure: { both: "insecure", audio: "insecure", video: "insecure" },
+};
+
+/**
+ * What to say of microphone and camera that did not come; null if both did.
+ * @param {import("./devices.js").Trouble | null} audio
+ * @param {import("./devices.js").Trouble | null} video
+ * @returns {Word | null}
+ */
+export function troubleWord(audio, video) {
+  const which = audio && video ? "both" : audio ? "audio" : "video";
+  const trouble = audio ?? video;
+  return trouble ? (TROUBLE_WORDS[trouble]?.[which] ?? null) : null;
 }
