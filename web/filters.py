@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import cache
 from typing import cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -109,6 +109,15 @@ def _fee(context: Context, amount_minor: int, currency: str) -> str:
 @pass_context
 def _minutes_left(context: Context, at: datetime) -> int:
     return dates.minutes_until(at, _frame(context).now)
+
+
+@pass_context
+def _turn_span(context: Context, at: datetime | None, sure: str | None) -> tuple[datetime, datetime] | None:
+    """From when to when a turn is likely; None where that cannot be said."""
+    half = words.SURE_MINUTES.get(sure or "")
+    if at is None or half is None:
+        return None
+    return max(_frame(context).now, at - timedelta(minutes=half)), at + timedelta(minutes=half)
 
 
 @pass_context
@@ -280,6 +289,7 @@ FILTERS: Mapping[str, object] = {
 GLOBALS: Mapping[str, object] = {
     "switch_language": switch_language,
     "slot_label": _slot_label,
+    "turn_span": _turn_span,
     "place_words": _place_words,
     "before_words": _before_words,
     "problem_words": _problem_words,

@@ -215,7 +215,7 @@ class MyConsultationsView(View):
 class ConsultationView(View):
     """`/consultations/{id}` of a patient: from the device check to the papers afterwards.
 
-    `estimated_start` to `estimated_end` is the likely span; without `sure` only that it cannot be said yet is said.
+    `estimated_start` is the middle of the likely span, whose width follows from `sure`; for `low` none is named.
     `position` counts from 1.
     """
 
@@ -227,8 +227,7 @@ class ConsultationView(View):
     messages: Sequence[MessageItem] = ()
     position: int | None = None
     estimated_start: datetime | None = None
-    estimated_end: datetime | None = None
-    sure: bool = False
+    sure: Literal["good", "fair", "low"] | None = None
     prescriptions: Sequence[PrescriptionItem] = ()
     calendar_url: str | None = None
     alternatives: Sequence[SlotItem] = ()

@@ -25,6 +25,9 @@ IN_HOURS = ngettext("in %(num)s hour", "in %(num)s hours")
 
 FREE = _("free of charge")
 
+# How far a turn may move either way, in minutes, by the server's word for how sure it is.
+SURE_MINUTES: Mapping[str, int] = {"good": 5, "fair": 12}
+
 CHECKED_IN = _("You are checked in.")
 PLACES = (
     _("You are first now."),

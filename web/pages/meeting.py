@@ -53,7 +53,6 @@ from web.views import (
     SlotItem,
 )
 
-ESTIMATE_SPAN = timedelta(minutes=10)
 CHECK_IN_OPENS = timedelta(minutes=30)
 
 
@@ -117,8 +116,7 @@ async def show_consultation(tx: Tx, ask: OfConsultation, *, cipher: Cipher, sett
         messages=messages,
         position=place.position if place else None,
         estimated_start=start,
-        estimated_end=start + ESTIMATE_SPAN if start else None,
-        sure=bool(place and place.sure == "good"),
+        sure=place.sure if place else None,
         prescriptions=await prescriptions_of(tx, held, found.doctor_name, cipher),
         calendar_url=f"/consultations/{held.id}/calendar.ics" if held.confirmed_at else None,
         alternatives=[SlotItem.model_validate(item) for item in others],
