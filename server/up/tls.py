@@ -126,7 +126,8 @@ def _serves(current: x509.Certificate, names: list[str], now: datetime, authorit
         listed = current.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
         return False
-    return set(listed) >= {_general(name) for name in names} and current.not_valid_after_utc - now > RENEW_BEFORE
+    valid = current.not_valid_before_utc <= now < current.not_valid_after_utc - RENEW_BEFORE
+    return valid and set(listed) >= {_general(name) for name in names}
 
 
 def _general(name: str) -> x509.GeneralName:
