@@ -106,7 +106,7 @@ class VideoCall extends HTMLElement {
   /** Go out of the call. It can be joined again while the consultation lasts. */
   async leave() {
     if (!this.#in) return;
-    this.#finish("titleLeft", say("youLeft"));
+    this.#finish(null, say("youLeft"));
     await this.#meeting?.leave();
   }
 
@@ -120,13 +120,14 @@ class VideoCall extends HTMLElement {
 
   /**
    * Out of a consultation that goes on.
-   * @param {import("./words.js").Word} title
+   * @param {import("./words.js").Word | null} title where the page's own words for an ending would be wrong
    * @param {string} why
    */
   #finish(title, why) {
     this.#stop();
     this.#setState("ended");
-    this.#stage.ended(say(title), why);
+    // After whoever else on the page hears of the new state.
+    if (title) queueMicrotask(() => this.#stage.ended(say(title), why));
     this.#stage.banner("fatal", why);
   }
 
