@@ -20,6 +20,7 @@ from server.core.ids import DoctorId, SlotId, new_id
 from server.core.models import Nothing
 from server.core.publish import room_channel
 from server.core.tx import SYSTEM, Tx
+from server.core.valkey import connect_redis
 from server.scheduling import PublicSlot, SlotChanged, SlotStatus
 from tests.conftest import PASSWORD, Services
 from tests.house import Cast, Client, House, open_house_of
@@ -148,8 +149,7 @@ async def test_without_redis_events_come_a_second_later_and_new_sockets_work(
 
 async def test_garbage_and_forgeries_on_the_channels_change_nothing(house: House, cast: Cast) -> None:
     room = slots_of(cast.dr_rao)
-    redis = house.server.redis
-    async with live(house.stranger()) as client:
+    async with live(house.stranger()) as client, connect_redis(house.settings) as redis:
         watched = await client.watch(room)
         start = watched.offset or 0
         forged = f'{{"o":{start + 1},"t":"slot.changed","at":"x","room":"{room}"}}\nP{{}}'.encode()
@@ -312,16 +312,18 @@ async def test_what_class_4_travels_redis_and_the_log_only_sealed(house: House, 
     consultation = await cast.confirmed(cast.asha, cast.dr_rao)
     room = f"consultation:{consultation['id']}"
     canary = "canary in a coal mine"
-    pubsub = house.server.redis.pubsub()  # pyright: ignore[reportUnknownMemberType]
+    redis: Any = connect_redis(house.settings)
+    pubsub = redis.pubsub()
     await pubsub.ssubscribe(room_channel(room))
     async with live(cast.asha) as asha:
         await asha.call("chat.send", consultation_id=consultation["id"], client_id="c", text=canary)
     heard = b""
     async with asyncio.timeout(5):
         while b"chat.message" not in heard:
-            message: dict[str, Any] | None = await pubsub.get_message(ignore_subscribe_messages=True, timeout=1)
+            message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=1)
             heard += bytes(message["data"]) if message else b""
     await pubsub.aclose()
+    await redis.aclose()
     rows = await house.sql("select data from room_events where room = $1", room)
     rows += await house.sql("select payload as data from outbox")
     assert rows

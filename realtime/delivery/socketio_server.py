@@ -26,7 +26,6 @@ from server.core.errors import Malformed, Problem
 
 log = logging.getLogger(__name__)
 PATH = "/socket.io/"
-_WIRE = "amrutam.wire"
 USE_WEBSOCKET = 'This server speaks WebSocket only: connect with {transports: ["websocket"]}.'
 # `2`, perhaps the number of an acknowledgement that the client waits for, and the JSON of [name, ...arguments].
 _EVENT = re.compile(r"2(\d{0,15})(\[.*)", re.DOTALL)
@@ -78,6 +77,9 @@ class Wire:
         self.is_open = False
         if self.transport is not None:
             self.transport.abort()
+
+
+_WIRE = web.RequestKey("amrutam.wire", Wire)
 
 
 class Listener(Protocol):
@@ -173,7 +175,7 @@ class SocketServer:
         try:
             return cast("web.StreamResponse", await self._sio.handle_request(plain))
         finally:
-            wire: Wire | None = plain.get(_WIRE)
+            wire = plain.get(_WIRE)
             if wire is not None:
                 self._forget(wire)
 
@@ -182,7 +184,7 @@ class SocketServer:
         if not self._listener.opened(wire):
             return False
         self._wires[eio_id] = wire
-        environ[_WIRE] = environ["aiohttp.request"][_WIRE] = wire
+        environ["aiohttp.request"][_WIRE] = wire
         asyncio.get_running_loop().call_later(self._bounds.connect_seconds, self._expect_connected, wire)
         return await self._eio_opened(eio_id, environ)
 
@@ -235,7 +237,7 @@ class SocketServer:
         self._listener.called(wire, call, listed[0], listed[1:])
 
     async def _connect(self, sio_id: str, environ: dict[str, Any], auth: object) -> None:
-        wire: Wire = environ[_WIRE]
+        wire: Wire = environ["aiohttp.request"][_WIRE]
         wire.id = sio_id
         try:
             await self._listener.connect(wire, auth)
