@@ -27,6 +27,11 @@ partitions = typer.Typer(help="The monthly partitions of consultations and the a
 app.add_typer(partitions, name="partitions")
 
 
+Folder = Annotated[
+    Path | None, typer.Option("--data", file_okay=False, help="Folder of a running `amrutam up`, for its database.")
+]
+
+
 class Part(StrEnum):
     """Half of what a server process serves."""
 
@@ -89,21 +94,67 @@ def seed_demo() -> None:
 
 @app.command()
 def migrate() -> None:
-    """Bring the schema up to date, as the owner (AMRUTAM_MIGRATE_URL, else AMRUTAM_DATABASE_URL)."""
+    """Bring the schema up to date, as the owner (AMRUTAM_MIGRATE_URL, else AMRUTAM_DATABASE_URL).
+
+    Makes the role amrutam_app if there is none, with the password that AMRUTAM_DATABASE_URL has for it.
+    """
     import asyncpg
 
     from server.core.migrate import MigrationRefused
     from server.core.migrate import migrate as run
+    from server.up.external import password_of_application
 
     settings = _settings()
     url = settings.migrate_url or settings.database_url
+    password = password_of_application(settings.database_url.get_secret_value())
     try:
-        applied = asyncio.run(run(url.get_secret_value()))
+        applied = asyncio.run(run(url.get_secret_value(), app_password=password))
     except (MigrationRefused, OSError, asyncpg.PostgresError) as error:
         _give_up(error)
     for name in applied:
         typer.echo(name)
     _say("the schema is up to date")
+
+
+@app.command()
+def events(
+    data: Folder = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Also what is merely due or under way.")] = False,
+    replay: Annotated[str | None, typer.Option(help="Make parked steps due again: an event's id, or all.")] = None,
+    graph: Annotated[bool, typer.Option(help="Draw every flow, as Mermaid.")] = False,
+) -> None:
+    """List the steps that failed five times and were parked; replay them; draw who hears what."""
+    from uuid import UUID
+
+    from worker import queries, registry, sagas
+
+    if graph:
+        assert sagas  # imported for its registrations
+        _tell(registry.graph().rstrip())
+        return
+    settings = _settings(data)
+    try:
+        event_id = None if replay in (None, "all") else UUID(replay)
+    except ValueError:
+        _give_up(f"--replay: {replay} is neither an event's id nor all.")
+
+    async def work() -> None:
+        from worker.app import open_house
+
+        async with open_house(settings) as (database, _, _):
+            if replay is not None:
+                made_due = await database.write(lambda tx: queries.replay(tx, event_id), source="command")
+                _say(f"{made_due} steps are due again")
+                return
+            rows = await database.read(lambda tx: queries.list_open(tx, parked_only=not everything), source="command")
+            for row in rows:
+                when = f"parked {row['parked_at']:%F %T}Z" if row["parked_at"] else f"due {row['due_at']:%F %T}Z"
+                what = f"{row['event_id']}  {row['name']}  {row['step']}"
+                _tell(f"{what}  {when}  {row['tries']} tries  {row['error'] or ''}")
+            _say(f"{len(rows)} steps" if rows else "no step is parked" if not everything else "no step is open")
+
+    _run(work)
 
 
 @app.command("check-config")
@@ -159,9 +210,18 @@ def _run(what: Callable[[], Coroutine[Any, Any, None]]) -> None:
         _give_up(error)
 
 
-def _settings() -> Settings:
+def _settings(data: Path | None = None) -> Settings:
+    """The settings of the environment; with `data`, those that the `up` of that folder gives to its children."""
     try:
-        return read_settings()
+        if data is None:
+            return read_settings()
+        from server.up.live import told_to_children
+
+        return read_settings(told_to_children(data))
+    except FileNotFoundError:
+        _give_up(f"--data: no `amrutam up` runs on {data}.")
+    except PermissionError:
+        _give_up(f"--data: {data} belongs to somebody else.")
     except SettingsMistake as error:
         _give_up(error)
 

@@ -26,7 +26,7 @@ import pytest
 from server.up import Refused, embedded_postgres, embedded_valkey, open_folder
 from server.up.address import listen
 from server.up.child import mark
-from server.up.external import as_application, is_application
+from server.up.external import as_application, is_application, password_of_application
 from server.up.folder import socket_folder
 from server.up.live import Live
 from server.up.secret_file import kept_secrets
@@ -97,6 +97,20 @@ def ask(address: str, path: str) -> str:
     return asked.stdout.strip()
 
 
+def command(*arguments: str) -> str:
+    """What another command says."""
+    ran = subprocess.run(
+        [sys.executable, "-P", "-m", "server.cli", *arguments],
+        env={"PATH": os.defpath, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return ran.stdout
+
+
 ASK = """
 import sys, urllib.request
 print(urllib.request.urlopen(sys.argv[1] + sys.argv[2], timeout=20).status)
@@ -144,6 +158,8 @@ async def test_answers_at_the_address_it_prints_and_finds_yesterdays_data(folder
         pids = [child["pid"] for child in up.note["children"].values()]
         with psutil.Process(up.process.pid).oneshot():
             children = psutil.Process(up.process.pid).children(recursive=True)
+        listed = await asyncio.to_thread(command, "events", "--data", str(data))
+        assert listed.endswith("no step is parked\n")
         second = await start(data)
         async with asyncio.timeout(LONG):
             assert await second.process.wait() == 2
@@ -381,3 +397,103 @@ def test_an_owners_address_becomes_the_applications(owner: str, application: str
     assert as_application(owner, "s/") == application
     assert not is_application(owner)
     assert is_application(application)
+    assert password_of_application(application) == "s/"
+    assert password_of_application(owner) is None
+
+
+@dataclass
+class Distribution:
+    """A PostgreSQL 15 and a Redis 7 of the distribution, with passwords, on loopback ports of their own."""
+
+    owner_url: str
+    redis_url: str
+
+
+@pytest.fixture
+async def distribution(folder: Path) -> AsyncGenerator[Distribution]:
+    """Both, for as long as the test lasts."""
+    programs, redis = Path("/usr/lib/postgresql/15/bin"), shutil.which("redis-server")
+    if not programs.exists() or redis is None:
+        pytest.skip("no PostgreSQL 15 or no Redis of the distribution")
+    account: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+    home = folder / "distribution"
+    home.mkdir()
+    if account:
+        shutil.chown(home, "nobody", "nogroup")
+    (home / "password").write_text("p@ss/word")
+    ports = [listen("127.0.0.1", 0) for _ in range(2)]
+    for taken in ports:
+        taken.sock.close()
+    cluster = home / "cluster"
+    options: dict[str, Any] = {"cwd": home, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **account}
+    subprocess.run(
+        [
+            programs / "initdb",
+            "-D",
+            cluster,
+            "-U",
+            "boss",
+            "-A",
+            "scram-sha-256",
+            f"--pwfile={home / 'password'}",
+            "-N",
+        ],
+        check=True,
+        **options,
+    )
+    running = [
+        subprocess.Popen(
+            [
+                programs / "postgres",
+                "-D",
+                cluster,
+                "-p",
+                str(ports[0].port),
+                "-c",
+                "unix_socket_directories=",
+                "-c",
+                "fsync=off",
+            ],
+            **options,
+        ),
+        subprocess.Popen([redis, "--port", str(ports[1].port), "--bind", "127.0.0.1", "--save", ""], **options),
+    ]
+    try:
+        owner_url = f"postgresql://boss:p%40ss%2Fword@127.0.0.1:{ports[0].port}/postgres"
+        async with asyncio.timeout(LONG):
+            while True:
+                with contextlib.suppress(OSError, asyncpg.PostgresError):
+                    await (await asyncpg.connect(owner_url)).close()
+                    break
+                await asyncio.sleep(0.05)
+        yield Distribution(owner_url, f"redis://127.0.0.1:{ports[1].port}/3")
+    finally:
+        for process in running:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=30)
+
+
+@pytest.mark.external
+async def test_runs_on_a_postgresql_15_and_a_redis_7_of_somebody_elses(
+    folder: Path, distribution: Distribution
+) -> None:
+    environ = {"AMRUTAM_DATABASE_URL": distribution.owner_url, "AMRUTAM_REDIS_URL": distribution.redis_url}
+    async with running(folder / "data", **environ) as up:
+        assert await asyncio.to_thread(ask, await up.address(), "/readyz") == "200"
+        assert set(up.note["children"]) == {"server 1", "worker"}
+        told = json.loads((folder / "data" / "settings.json").read_text())
+        assert told["AMRUTAM_DATABASE_URL"].startswith("postgresql://amrutam_app:")
+        assert "boss" not in json.dumps(told)
+    assert not (folder / "data" / "postgres").exists()
+
+    # Another folder has another password for the role; it is given to it, and said.
+    async with running(folder / "other", "--no-demo", **environ) as again:
+        await again.address()
+        assert "amrutam_app had another password" in again.said.read_text()
+        app_url = json.loads((folder / "other" / "settings.json").read_text())["AMRUTAM_DATABASE_URL"]
+
+    # With the application's address alone nothing is migrated, only looked at.
+    environ["AMRUTAM_DATABASE_URL"] = app_url
+    async with running(folder / "other", "--no-demo", **environ) as alone:
+        await alone.address()
+        assert "schema: up to date" in alone.said.read_text()

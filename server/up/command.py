@@ -125,6 +125,7 @@ async def _bring_up(house: _House, wishes: Wishes, environ: Mapping[str, str], s
         clock_shift_seconds=(wishes.clock - utc_now()).total_seconds() if wishes.clock else None,
         processes=wishes.servers + 1,
     )
+    house.live.told(told)
     # Side by side: most of both is the reading of their own code, and nobody is told the address before the two ended.
     seeding = asyncio.create_task(_seed(house, told)) if demo else None
     try:

@@ -30,6 +30,15 @@ def is_application(url: str) -> bool:
     )
 
 
+def password_of_application(url: str) -> str | None:
+    """The password in the application's own address, None for another's or without one."""
+    parts = urlsplit(url)
+    if not is_application(url):
+        return None
+    written = [value for name, value in parse_qsl(parts.query) if name == "password"]
+    return unquote(parts.password) if parts.password else (written[0] if written else None)
+
+
 async def check_schema(app_url: str) -> None:
     """See that nothing is missing, where nobody told us the owner. Raises Refused."""
     try:

@@ -11,9 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
+from server.core.settings import PREFIX
 from server.up.child import Mark, mark
 from server.up.folder import Folder, Refused
 from server.up.secret_file import write_whole
+
+TOLD = "settings.json"
 
 
 class Live:
@@ -22,6 +25,7 @@ class Live:
     def __init__(self, folder: Folder) -> None:
         """Take the folder. Raises Refused, with the address of the one that runs, when it is taken."""
         self._note = folder.path / "up.json"
+        self._told = folder.path / TOLD
         self._lock = os.open(folder.path / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
         self.address = ""
         self._children: dict[str, Mark] = {}
@@ -57,6 +61,11 @@ class Live:
         self.address = address
         self._write()
 
+    def told(self, environ: Mapping[str, str]) -> None:
+        """Note the settings that the children were given, for the commands that want the same."""
+        settings = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
+        write_whole(self._told, json.dumps(settings))
+
     def started(self, name: str, pid: int) -> None:
         """Note a child."""
         if (found := mark(pid)) is not None:
@@ -68,11 +77,18 @@ class Live:
         self.address = ""
         self._children.clear()
         self._write()
+        self._told.unlink(missing_ok=True)
         os.close(self._lock)
 
     def _write(self) -> None:
         children = {name: asdict(child) for name, child in self._children.items()}
         write_whole(self._note, json.dumps({"pid": os.getpid(), "address": self.address, "children": children}))
+
+
+def told_to_children(path: Path) -> dict[str, str]:
+    """The settings of the `up` that runs on a folder. Raises FileNotFoundError when none does."""
+    told: object = json.loads((path / TOLD).read_text())
+    return {str(name): str(value) for name, value in cast("dict[str, object]", told).items()}
 
 
 def _read(note: Path) -> Mapping[str, object]:
