@@ -18,6 +18,7 @@ from server.consultations import (
     OfConsultation,
     Status,
     WriteMessage,
+    as_either,
     check_in,
     list_consultations,
     list_messages,
@@ -81,7 +82,7 @@ class MessageForm(Ask):
     """A line of the chat, sent without script."""
 
     id: ConsultationId
-    client_id: Annotated[str, StringConstraints(min_length=1, max_length=64), Level.INTERNAL]
+    client_id: Annotated[str, StringConstraints(max_length=64), Level.INTERNAL] = ""
     text: Annotated[Prose, Level.CRITICAL]
 
 
@@ -159,7 +160,8 @@ async def move_by_form(run: Run, ask: MoveForm, *, cipher: Cipher, settings: Set
 
 async def say_by_form(tx: Tx, ask: MessageForm, *, cipher: Cipher) -> SeeOther:
     """Send a line."""
-    await write_message(tx, WriteMessage(id=ask.id, client_id=ask.client_id, text=ask.text), cipher=cipher)
+    client_id = ask.client_id or uuid4().hex
+    await write_message(tx, WriteMessage(id=ask.id, client_id=client_id, text=ask.text), cipher=cipher)
     return SeeOther(location=f"/consultations/{ask.id}#chat")
 
 
@@ -260,7 +262,7 @@ def routes(settings: Settings, cipher: Cipher) -> list[Route]:
         post(
             "/consultations/{id}/messages",
             partial(say_by_form, cipher=cipher),
-            access=as_patient.and_("reader of the chat", reader_of_consultation),
+            access=as_either.and_("reader of the chat", reader_of_consultation),
             body=form,
             reply=redirect,
         ),

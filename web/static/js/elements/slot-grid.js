@@ -35,6 +35,10 @@ class SlotGrid extends HTMLElement {
     );
     const passing = setInterval(() => this.#pass(), PASSING_MS);
     this.#undo.push(() => clearInterval(passing));
+    const day = () => this.#day();
+    window.addEventListener("hashchange", day);
+    this.#undo.push(() => window.removeEventListener("hashchange", day));
+    this.#day();
     const form = this.querySelector("[data-slots]");
     if (form instanceof HTMLFormElement) {
       const press = (/** @type {Event} */ event) => this.#press(event);
@@ -54,6 +58,14 @@ class SlotGrid extends HTMLElement {
   /** @returns {HTMLElement[]} every slot of the page, soonest first */
   get #slots() {
     return /** @type {HTMLElement[]} */ ([...this.querySelectorAll("button.slot[name=slot_id], a.slot[data-slot]")]);
+  }
+
+  /** Mark the day that was pressed in the row of days. */
+  #day() {
+    for (const link of this.querySelectorAll(".days a")) {
+      if (location.hash && link.getAttribute("href") === location.hash) link.setAttribute("aria-current", "date");
+      else link.removeAttribute("aria-current");
+    }
   }
 
   /** @param {string} id */

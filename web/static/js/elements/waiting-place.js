@@ -113,7 +113,7 @@ class WaitingPlace extends HTMLElement {
       line.replaceChildren();
       return;
     }
-    const doctor = drop("Dr", "", "with");
+    const doctor = drop("Dr", say("lineDoctor"), "with");
     const way = document.createElement("li");
     way.className = "way";
     way.setAttribute("aria-hidden", "true");
