@@ -266,6 +266,8 @@ $$;
 
 grant select, insert, update, delete
     on weekly_hours, leave, availability_slots, waitlist, reminders, chat_marks to amrutam_app;
+-- Only to look whether something strayed into them.
+grant select on consultations_default, audit_logs_default to amrutam_app;
 grant select, insert, update on consultations, payments, notes, attachments, consents, notifications to amrutam_app;
 grant select, insert on payment_entries, payment_webhooks, messages, prescriptions to amrutam_app;
 

@@ -32,6 +32,7 @@ from server.core.ids import SessionId
 from server.core.publish import Publisher
 from server.core.routes import public
 from server.core.settings import Settings
+from server.core.tasks import end_tasks
 from server.core.tx import Tx
 
 log = logging.getLogger(__name__)
@@ -108,9 +109,7 @@ class Realtime:
 
     async def stop(self) -> None:
         """End every task. Sockets that are still open are closed by the HTTP server."""
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
         await self.presence.stop()
         await self.feeds.stop()
         await self.channels.stop()

@@ -176,23 +176,22 @@ def test(context: typer.Context) -> None:
 
 @partitions.command("make")
 def make_partitions(
+    data: Folder = None,
     months: Annotated[int, typer.Option(min=1, max=36, help="How many months, this one included.")] = 13,
 ) -> None:
     """Make the partitions that are missing, from this month on."""
     from server.core.partitions import make_missing
 
-    settings = _settings()
-    made = asyncio.run(make_missing((settings.migrate_url or settings.database_url).get_secret_value(), months))
+    made = asyncio.run(make_missing(_owner_url(data), months))
     _say(f"{made} partitions made" if made else "no partition was missing")
 
 
 @partitions.command("repair")
-def repair_partitions() -> None:
+def repair_partitions(data: Folder = None) -> None:
     """Move what fell into a default partition to its month, as the owner. Writers wait meanwhile."""
     from server.core.partitions import repair
 
-    settings = _settings()
-    made = asyncio.run(repair((settings.migrate_url or settings.database_url).get_secret_value()))
+    made = asyncio.run(repair(_owner_url(data)))
     _say(f"moved into {', '.join(made)}" if made else "the default partitions are empty")
 
 
@@ -224,6 +223,11 @@ def _settings(data: Path | None = None) -> Settings:
         _give_up(f"--data: {data} belongs to somebody else.")
     except SettingsMistake as error:
         _give_up(error)
+
+
+def _owner_url(data: Path | None) -> str:
+    settings = _settings(data)
+    return (settings.migrate_url or settings.database_url).get_secret_value()
 
 
 def _instant(text: str | None) -> datetime | None:

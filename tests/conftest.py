@@ -60,6 +60,7 @@ class Services:
             "sandbox_secret": SecretStr("test-sandbox-test-sandbox-test-sand"),
             "trusted_proxies": ("127.0.0.0/8",),
             "demo": True,
+            "slots_days_ahead": 8,
             "demo_password": SecretStr(PASSWORD),
         }
         return read_settings({}, **{**values, **overrides})

@@ -17,8 +17,12 @@ import aiohttp
 import asyncpg
 from aiohttp import web
 
+from server.accounts import AddPatient, add_patient, begin_session
 from server.app import Server, open_server
+from server.core.ids import UserId
 from server.core.settings import Settings
+from server.core.tasks import end_tasks
+from server.core.tx import Tx
 from worker.app import Worker, open_house
 
 _addresses = itertools.count(1)
@@ -141,6 +145,26 @@ class House:
                     return rows
                 await asyncio.sleep(0.05)
 
+    async def crowd(self, count: int) -> list[Client]:
+        """Signed-in patients, made by the house's own operations: forty logins would be forty password hashes."""
+        database = self.server.database
+        cipher = database.cipher
+
+        async def join(tx: Tx, number: int) -> str:
+            ask = AddPatient(
+                email=f"crowd{number}@example.org", password_hash="x", name=f"Crowd {number}", verified=True
+            )
+            patient_id = await add_patient(tx, ask, cipher=cipher)
+            user_id = UserId(await tx.conn.fetchval("select user_id from patients where id = $1", patient_id))
+            return await begin_session(tx, user_id, second_step=False)
+
+        people: list[Client] = []
+        for number in range(count):
+            client = self.stranger()
+            client.token = await database.write(lambda tx, number=number: join(tx, number), source="test")
+            people.append(client)
+        return people
+
     async def log_in(self, email: str, password: str) -> Client:
         """A signed-in client."""
         client = self.stranger()
@@ -236,8 +260,7 @@ async def working(settings: Settings) -> AsyncGenerator[asyncio.Task[None]]:
         try:
             yield task
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end_tasks([task])
 
 
 @contextlib.asynccontextmanager

@@ -14,22 +14,9 @@ from uuid import uuid4
 import pytest
 
 from tests.conftest import PASSWORD, Services
-from tests.house import Answer, Cast, Client, House
+from tests.house import Answer, Cast, House
 
-RACERS = 40
-
-
-async def crowd(house: House, count: int) -> list[Client]:
-    """Patients, each with a session and an address of their own."""
-    people: list[Client] = []
-    for number in range(count):
-        client = house.stranger()
-        registered = await client.post(
-            "/auth/register", key=None, email=f"crowd{number}@example.org", password=PASSWORD, name=f"Crowd {number}"
-        )
-        assert registered.status == 202, registered.text
-        people.append(client)
-    return [await house.log_in(f"crowd{number}@example.org", PASSWORD) for number in range(count)]
+RACERS = 200
 
 
 async def assert_one_winner(house: House, slot_id: str, answers: list[Answer]) -> None:
@@ -51,7 +38,7 @@ async def assert_one_winner(house: House, slot_id: str, answers: list[Answer]) -
 
 async def test_of_many_patients_asking_at_once_over_two_servers_one_gets_the_slot(two_servers: House) -> None:
     cast = await Cast.sign_in(two_servers, PASSWORD)
-    people = await crowd(two_servers, RACERS)
+    people = await two_servers.crowd(RACERS)
     [slot] = await cast.slots_of(cast.dr_rao)
     answers = await asyncio.gather(
         *(
@@ -64,7 +51,7 @@ async def test_of_many_patients_asking_at_once_over_two_servers_one_gets_the_slo
 
 async def test_the_same_with_valkey_stopped(services: Services, two_servers: House) -> None:
     cast = await Cast.sign_in(two_servers, PASSWORD)
-    people = await crowd(two_servers, 12)
+    people = await two_servers.crowd(RACERS)
     [slot] = await cast.slots_of(cast.dr_rao)
     await services.valkey.kill()
     try:

@@ -19,6 +19,7 @@ from server.core.errors import Problem
 from server.core.logs import set_up_logs
 from server.core.publish import OUTBOX_CHANNEL, Publisher
 from server.core.settings import Settings
+from server.core.tasks import end_tasks
 from server.core.valkey import REDIS_AWAY, connect_redis
 from server.payments import SandboxGateway
 from worker import queries, sagas
@@ -50,13 +51,15 @@ class Worker:
     async def run(self) -> None:
         """Work until cancelled."""
         await self._announce()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._receive(), name="receiver")
-            group.create_task(self._relay(), name="relay")
-            group.create_task(self._sweep(), name="sweep")
-            group.create_task(self._hear_nudges(), name="nudges")
-            for tick in self._ticks:
-                group.create_task(keep_ticking(self._database, tick), name=f"tick {tick.name}")
+        loops = [self._receive(), self._relay(), self._sweep(), self._hear_nudges()]
+        loops += [keep_ticking(self._database, tick) for tick in self._ticks]
+        tasks = [asyncio.create_task(loop) for loop in loops]
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:  # none of them ends by itself: what one died of ends the worker
+                task.result()
+        finally:
+            await end_tasks(tasks)
 
     async def _announce(self) -> None:
         steps = {step.name: step.event.name for step in STEPS.values()}
@@ -151,8 +154,7 @@ async def run_worker(settings: Settings) -> None:
         await asyncio.wait({worker, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if worker.done():
             worker.result()
-        worker.cancel()
-        await asyncio.gather(worker, stopped, return_exceptions=True)
+        await end_tasks([worker, stopped])
 
 
 assert sagas  # imported for its registrations

@@ -24,7 +24,7 @@ RELAY = """
         update outbox o set relayed_at = $1 from fresh f where o.id = f.id
     )
     insert into deliveries (event_id, step, due_at, sent_at)
-    select f.id, s.step, $1 + make_interval(secs => $2), $1 from fresh f join steps s on s.event = f.name
+    select f.id, s.step, $1::timestamptz + make_interval(secs => $2), $1 from fresh f join steps s on s.event = f.name
     on conflict do nothing
     returning event_id, step
 """
@@ -34,7 +34,7 @@ SWEEP = """
          where done_at is null and parked_at is null and due_at <= $1 and step = any($3::text[])
          order by due_at limit 100 for update skip locked
     )
-    update deliveries d set due_at = $1 + make_interval(secs => $2), sent_at = $1
+    update deliveries d set due_at = $1::timestamptz + make_interval(secs => $2), sent_at = $1
       from due where d.event_id = due.event_id and d.step = due.step
     returning d.event_id, d.step
 """
@@ -46,15 +46,15 @@ LOCK_DELIVERY = """
        for update of d skip locked
 """
 RENEW = """
-    update deliveries set due_at = $3 + make_interval(secs => $4)
+    update deliveries set due_at = $3::timestamptz + make_interval(secs => $4)
      where event_id = $1 and step = $2 and done_at is null and parked_at is null
 """
 DONE = "update deliveries set done_at = $3, error = null where event_id = $1 and step = $2 and done_at is null"
 FAILED = """
     update deliveries
        set tries = tries + 1, error = $3,
-           due_at = $4 + make_interval(secs => $5::float8 * power(2, tries)),
-           parked_at = case when tries + 1 >= $6 then $4 end
+           due_at = $4::timestamptz + make_interval(secs => $5::float8 * power(2, tries)),
+           parked_at = case when tries + 1 >= $6 then $4::timestamptz end
      where event_id = $1 and step = $2 and done_at is null and parked_at is null
     returning tries, parked_at
 """

@@ -13,6 +13,7 @@ from server.core.database import Database
 from server.core.errors import Problem
 from server.core.events import Event
 from server.core.outbox import unpack_payload
+from server.core.tasks import end_tasks
 from server.core.tx import SYSTEM, Tx
 from worker import queries
 from worker.queries import LEASE_SECONDS, Delivery
@@ -76,9 +77,7 @@ class Runner:
             async with asyncio.timeout(ERRAND_SECONDS):
                 await self._bound[step.name](run, event)
         finally:
-            renewing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await renewing
+            await end_tasks([renewing])
         await self._database.write(lambda tx: queries.done(tx, delivery), source="worker")
 
     async def _keep_lease(self, delivery: Delivery) -> None:

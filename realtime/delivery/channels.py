@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 from redis.asyncio import Redis
 
 from server.core.cipher import Cipher
+from server.core.tasks import end_tasks
 from server.core.valkey import REDIS_AWAY
 
 log = logging.getLogger(__name__)
@@ -67,8 +68,7 @@ class Channels:
     async def stop(self) -> None:
         """Stop listening."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_tasks([self._task])
 
     async def _listen(self) -> None:
         pause = 0.1
@@ -90,9 +90,7 @@ class Channels:
             except (ValueError, TypeError, IndexError, AttributeError, RuntimeError):
                 log.exception("the listener tripped; it begins again")
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await end_tasks(tasks)
                 with contextlib.suppress(*REDIS_AWAY):
                     await pubsub.aclose()
             pause = 0.1 if time.monotonic() - began > 5 else min(pause * 2, 2.0)

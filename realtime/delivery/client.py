@@ -11,6 +11,7 @@ import socketio
 from socketio.exceptions import SocketIOError
 
 from server.core.errors import Unavailable
+from server.core.tasks import end_tasks
 
 
 class Refused(Exception):
@@ -61,9 +62,7 @@ class LiveClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
         await self._client.shutdown()
 
     @property

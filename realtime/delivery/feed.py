@@ -24,6 +24,7 @@ from server.core.errors import Problem
 from server.core.models import rfc3339
 from server.core.outbox import unpack
 from server.core.publish import CONTROL_CHANNEL, room_channel
+from server.core.tasks import end_tasks
 from server.core.tx import Tx
 
 log = logging.getLogger(__name__)
@@ -86,8 +87,7 @@ class Feeds:
     async def stop(self) -> None:
         """Stop sweeping."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_tasks([self._task])
 
     @contextlib.contextmanager
     def held(self, room: str) -> Generator[Feed]:

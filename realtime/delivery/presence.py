@@ -25,6 +25,7 @@ from realtime.delivery.live_room import PresenceRule, Rooms
 from server.core.clock import Clock
 from server.core.errors import Problem
 from server.core.publish import Publisher
+from server.core.tasks import end_tasks
 from server.core.valkey import REDIS_AWAY
 
 log = logging.getLogger(__name__)
@@ -72,8 +73,7 @@ class PresenceBook:
     async def stop(self) -> None:
         """Stop, and take this process's people out."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_tasks([self._task])
         pipe = self._redis.pipeline(transaction=False)
         for room, watched in self._watched.items():
             for role in watched.here:

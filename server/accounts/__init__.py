@@ -14,8 +14,8 @@ from server.accounts.events import (
     SessionEnded,
     UserRegistered,
 )
-from server.accounts.invite_user import invite_user
-from server.accounts.log_in import log_in, step_up
+from server.accounts.invite import invite_user
+from server.accounts.login import log_in, step_up
 from server.accounts.me import change_me, read_me
 from server.accounts.models import (
     Accepted,
@@ -67,10 +67,11 @@ from server.accounts.problems import (
     TotpEnrolled,
     WrongPassword,
 )
-from server.accounts.register import add_patient, email_hash_of, register
+from server.accounts.registration import add_patient, email_hash_of, register
 from server.accounts.routes import routes, stepped_up_to_enrol
 from server.accounts.session import (
     DatabaseSessions,
+    begin_session,
     end_all_sessions,
     end_own_session,
     end_session,
@@ -90,7 +91,7 @@ from server.accounts.set_password import (
 from server.accounts.throttle import Throttle, TooManyTries
 from server.accounts.totp import confirm_totp, enrol_totp, remove_totp
 from server.accounts.users import disable_user, enable_user, list_users
-from server.accounts.verify_email import verify_email
+from server.accounts.verify import verify_email
 
 __all__ = [
     "USER",
@@ -157,6 +158,7 @@ __all__ = [
     "WrongPassword",
     "accept_invitation",
     "add_patient",
+    "begin_session",
     "change_me",
     "change_password",
     "confirm_totp",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from server.accounts.log_in import log_in, step_up
+from server.accounts.login import log_in, step_up
 from server.accounts.me import change_me, read_me
 from server.accounts.passwords import Passwords
 from server.accounts.problems import (
@@ -18,13 +18,13 @@ from server.accounts.problems import (
     TotpEnrolled,
     WrongPassword,
 )
-from server.accounts.register import register
+from server.accounts.registration import register
 from server.accounts.session import end_own_session, list_own_sessions, log_out
 from server.accounts.set_password import accept_invitation, change_password, request_reset, reset_password
 from server.accounts.throttle import Throttle, TooManyTries
 from server.accounts.totp import confirm_totp, enrol_totp, remove_totp
 from server.accounts.users import disable_user, enable_user, list_users
-from server.accounts.verify_email import verify_email
+from server.accounts.verify import verify_email
 from server.core.cipher import Cipher
 from server.core.errors import Invalid, NotFound, Unavailable
 from server.core.limits import LOGIN, MAILING

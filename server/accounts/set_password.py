@@ -21,7 +21,7 @@ from server.accounts.models import (
 from server.accounts.passwords import Passwords, refuse_weak
 from server.accounts.people import person
 from server.accounts.problems import LinkOver
-from server.accounts.register import SAME_SECONDS, email_hash_of
+from server.accounts.registration import SAME_SECONDS, email_hash_of
 from server.accounts.session import end_all_sessions
 from server.accounts.tokens import link_token, token_hash
 from server.core.cipher import Cipher

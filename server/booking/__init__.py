@@ -2,9 +2,10 @@
 
 from server.booking.book import book_slot
 from server.booking.cancel import cancel_booking, expire_hold
-from server.booking.confirm_paid import confirm_paid
+from server.booking.confirm import confirm_paid
 from server.booking.events import ConsultationBooked, ConsultationMoved
 from server.booking.models import BookSlot, CancelBooking, ConfirmPaid, ExpireHold, HeldAlready, Reschedule
+from server.booking.move import reschedule
 from server.booking.problems import (
     BeyondHorizon,
     ConsentWithdrawn,
@@ -17,7 +18,6 @@ from server.booking.problems import (
     SlotTaken,
     TooLate,
 )
-from server.booking.reschedule import reschedule
 from server.booking.routes import routes
 from server.payments import holds_due
 

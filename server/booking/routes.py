@@ -6,6 +6,7 @@ from functools import partial
 
 from server.booking.book import book_slot
 from server.booking.cancel import cancel_booking
+from server.booking.move import reschedule
 from server.booking.problems import (
     BeyondHorizon,
     ConsentWithdrawn,
@@ -18,7 +19,6 @@ from server.booking.problems import (
     SlotTaken,
     TooLate,
 )
-from server.booking.reschedule import reschedule
 from server.consultations import party_to_consultation
 from server.core.cipher import Cipher
 from server.core.errors import Conflict, NotFound

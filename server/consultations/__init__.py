@@ -13,10 +13,10 @@ from server.consultations.access import (
     treating_doctor,
     treats,
 )
+from server.consultations.arrive import OPENS_BEFORE, check_in, enter_waiting
 from server.consultations.call import call_next, call_patient, put_back
 from server.consultations.change import consultation
 from server.consultations.chat import list_messages, read_messages, send_message, write_message
-from server.consultations.check_in import OPENS_BEFORE, check_in, enter_waiting
 from server.consultations.complete import complete_consultation
 from server.consultations.events import (
     CONSULTATION,

@@ -12,9 +12,9 @@ from server.consultations.access import (
     reader_of_consultation,
     treating_doctor,
 )
+from server.consultations.arrive import check_in
 from server.consultations.call import call_patient
 from server.consultations.chat import list_messages, write_message
-from server.consultations.check_in import check_in
 from server.consultations.complete import complete_consultation
 from server.consultations.leave_waiting import leave_waiting
 from server.consultations.look import get_consultation, list_consultations, waiting_place

@@ -115,6 +115,10 @@ class Database:
                 if attempt == TRIES:
                     raise Unavailable("Too many people want the same thing at once.", retry_after_seconds=1) from None
                 await asyncio.sleep(random.uniform(0.002, 0.02) * attempt)  # noqa: S311 - jitter, no secret
+            except asyncpg.UniqueViolationError as error:
+                # A twin with the same idempotency key committed between our look and our flush: look again.
+                if error.constraint_name != "idempotency_keys_pkey" or attempt == TRIES:
+                    raise
             except Problem as problem:
                 if problem.record is not None:
                     await self._record(problem, actor, request_id, source)

@@ -19,6 +19,7 @@ from server.core.cipher import Cipher
 from server.core.events import Event, Signal
 from server.core.models import rfc3339
 from server.core.outbox import Frame, pack
+from server.core.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 OUTBOX_CHANNEL = "amrutam:outbox"
@@ -57,8 +58,7 @@ class Publisher:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(2):
                     await self._waiting.join()
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_tasks([self._task])
 
     def hand(self, frames: list[Frame], *, relay: bool) -> None:
         """Publish these after a commit; `relay` also tells the worker that the outbox has something."""

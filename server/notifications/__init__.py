@@ -1,10 +1,10 @@
 """Notifications: letters in the reader's language, reminders, calendar files, the inbox of the demo."""
 
-from server.notifications.deliver import Notification, Opened, deliver
 from server.notifications.events import NotificationQueued
-from server.notifications.inbox import inbox
 from server.notifications.models import Content, Letter, Meeting
 from server.notifications.remind import drop_reminders, plan_reminders, send_due_reminders
+from server.notifications.send import Notification, Opened, deliver
+from server.notifications.sent import inbox
 from server.notifications.write import calendar_of, meeting_of, write_letter
 
 __all__ = [

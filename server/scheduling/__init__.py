@@ -2,8 +2,8 @@
 
 from server.scheduling.events import SLOTS, SlotChanged, SlotsBehind
 from server.scheduling.hours import keep_first_hours, read_hours, set_hours, take_leave
-from server.scheduling.list_slots import bookable_from, list_slots, next_free_slots
-from server.scheduling.make_slots import make_slots
+from server.scheduling.list import bookable_from, list_slots, next_free_slots
+from server.scheduling.make import make_slots
 from server.scheduling.models import (
     Hours,
     JoinWaitlist,
@@ -24,7 +24,7 @@ from server.scheduling.models import (
 from server.scheduling.queries import listed_doctors
 from server.scheduling.routes import routes
 from server.scheduling.slots import Span, Window, slot_times
-from server.scheduling.take_slot import free_slot, slot, take_slot
+from server.scheduling.take import free_slot, slot, take_slot
 from server.scheduling.waitlist import join_waitlist, list_wishes
 
 __all__ = [

@@ -10,7 +10,7 @@ from server.core.settings import Settings
 from server.core.tx import Tx
 from server.scheduling import queries
 from server.scheduling.events import SlotsBehind
-from server.scheduling.make_slots import Fitted, announce, fit_slots
+from server.scheduling.make import Fitted, announce, fit_slots
 from server.scheduling.models import Hours, Leave, ReadHours, SetHours, TakeLeave, WeeklyHours
 from server.scheduling.slots import DAY_MINUTES, Span, Window, overlapping
 

@@ -9,7 +9,7 @@ from server.core.routes import Route, as_doctor, as_patient, get, post, public, 
 from server.core.settings import Settings
 from server.core.tx import Tx
 from server.scheduling.hours import read_hours, set_hours, take_leave
-from server.scheduling.list_slots import list_slots
+from server.scheduling.list import list_slots
 from server.scheduling.models import ReadHours, SetHours, TakeLeave
 from server.scheduling.waitlist import join_waitlist, list_wishes
 

@@ -110,7 +110,9 @@ def _certificate(settings: Settings, folder: Folder) -> Certificate:
 
 
 async def _bring_up(house: _House, wishes: Wishes, environ: Mapping[str, str], sockets: Path) -> None:
-    redis_url, app_url = await asyncio.gather(_redis(house, environ, sockets), _database(house, environ, sockets))
+    redis_url, (app_url, owner_url) = await asyncio.gather(
+        _redis(house, environ, sockets), _database(house, environ, sockets)
+    )
     demo = wants_demo(environ, wishes, house.settings)
     told = children_environment(
         environ,
@@ -125,7 +127,7 @@ async def _bring_up(house: _House, wishes: Wishes, environ: Mapping[str, str], s
         clock_shift_seconds=(wishes.clock - utc_now()).total_seconds() if wishes.clock else None,
         processes=wishes.servers + 1,
     )
-    house.live.told(told)
+    house.live.told(told | ({"AMRUTAM_MIGRATE_URL": owner_url} if owner_url else {}))
     # Side by side: most of both is the reading of their own code, and nobody is told the address before the two ended.
     seeding = asyncio.create_task(_seed(house, told)) if demo else None
     try:
@@ -154,29 +156,29 @@ async def _redis(house: _House, environ: Mapping[str, str], sockets: Path) -> st
     return valkey.url
 
 
-async def _database(house: _House, environ: Mapping[str, str], sockets: Path) -> str:
-    """A database with the schema of today; returns its address for the application."""
+async def _database(house: _House, environ: Mapping[str, str], sockets: Path) -> tuple[str, str | None]:
+    """A database with the schema of today: its address for the application, and for the owner of an embedded one."""
     settings, password = house.settings, house.secrets.app_password
     if not is_set(environ, "database_url"):
         if settings.migrate_url is not None:
             raise Refused("AMRUTAM_MIGRATE_URL is set and AMRUTAM_DATABASE_URL is not: set both, or neither.")
         postgres = await _postgres(house, sockets)
         await _schema(house, postgres.owner_url)
-        return postgres.app_url
+        return postgres.app_url, postgres.owner_url
     house.say("PostgreSQL: the one of AMRUTAM_DATABASE_URL")
     given = settings.database_url.get_secret_value()
     if settings.migrate_url is not None:
         await _schema(house, settings.migrate_url.get_secret_value())
-        return given
+        return given, None
     if is_application(given):
         await check_schema(given)
         house.say("schema: up to date")
-        return given
+        return given, None
     await _schema(house, given)
     app_url = as_application(given, password)
     if await let_application_in(given, app_url, password):
         house.say("the role amrutam_app had another password: it has this folder's now")
-    return app_url
+    return app_url, None
 
 
 async def _postgres(house: _House, sockets: Path) -> Postgres:

@@ -13,13 +13,13 @@ STRAY_ROWS = """
 """
 TRIM_ROOM_EVENTS = """
     delete from room_events e using rooms r
-     where r.name = e.room and (e.at < $1 - interval '24 hours' or e.number <= r.seq - 1000)
+     where r.name = e.room and (e.at < $1::timestamptz - interval '24 hours' or e.number <= r.seq - 1000)
 """
-TRIM_KEYS = "delete from idempotency_keys where created_at < $1 - interval '48 hours'"
-TRIM_DELIVERIES = "delete from deliveries where done_at < $1 - interval '7 days'"
+TRIM_KEYS = "delete from idempotency_keys where created_at < $1::timestamptz - interval '48 hours'"
+TRIM_DELIVERIES = "delete from deliveries where done_at < $1::timestamptz - interval '7 days'"
 TRIM_OUTBOX = """
     delete from outbox o
-     where o.relayed_at < $1 - interval '7 days'
+     where o.relayed_at < $1::timestamptz - interval '7 days'
        and not exists (select 1 from deliveries d where d.event_id = o.id)
 """
 

@@ -8,7 +8,7 @@ from server.core.ids import ConsultationId, SlotId
 from server.core.tx import Tx
 from server.scheduling import queries
 from server.scheduling.events import SlotChanged
-from server.scheduling.make_slots import Fitted, announce
+from server.scheduling.make import Fitted, announce
 from server.scheduling.models import PublicSlot, Slot
 
 

@@ -12,7 +12,7 @@ from server.accounts.me import me_of
 from server.accounts.models import FindSession, LoggedIn, LogIn, SteppedUp, StepUp
 from server.accounts.passwords import Passwords
 from server.accounts.problems import AddressUnverified, WrongPassword
-from server.accounts.register import email_hash_of
+from server.accounts.registration import email_hash_of
 from server.accounts.second_factor import require_second_factor
 from server.accounts.session import begin_session, find_session
 from server.accounts.throttle import Throttle

@@ -6,8 +6,8 @@ from server.core.cipher import Cipher, Erased, Place
 from server.core.models import Nothing
 from server.core.tx import Tx
 from server.notifications import queries
-from server.notifications.deliver import Opened
 from server.notifications.models import Content
+from server.notifications.send import Opened
 
 MOST = 200
 

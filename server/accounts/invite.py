@@ -8,7 +8,7 @@ from server.accounts import queries
 from server.accounts.events import DoctorInvited
 from server.accounts.models import InviteUser, Purpose
 from server.accounts.problems import AddressTaken
-from server.accounts.register import add_user
+from server.accounts.registration import add_user
 from server.accounts.tokens import link_token, token_hash
 from server.core.cipher import Cipher
 from server.core.ids import UserId
