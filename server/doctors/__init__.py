@@ -4,7 +4,7 @@ from server.doctors.change_doctor import change_doctor
 from server.doctors.events import DoctorChanged, DoctorVerified
 from server.doctors.invite import add_doctor, invite_doctor, verify_doctor
 from server.doctors.languages import LANGUAGE_NAMES, LanguageCode, language_code
-from server.doctors.list_doctors import (
+from server.doctors.list import (
     doctor,
     doctor_of_user,
     list_doctors,

@@ -129,16 +129,15 @@ async def _bring_up(house: _House, wishes: Wishes, environ: Mapping[str, str], s
     )
     house.live.told(told | ({"AMRUTAM_MIGRATE_URL": owner_url} if owner_url else {}))
     # Side by side: most of both is the reading of their own code, and nobody is told the address before the two ended.
-    seeding = asyncio.create_task(_seed(house, told)) if demo else None
+    tasks = [asyncio.create_task(_processes(house, told, wishes.servers))]
+    if demo:
+        tasks.append(asyncio.create_task(_seed(house, told)))
     try:
-        await _processes(house, told, wishes.servers)
-        if seeding is not None:
-            await seeding
+        await asyncio.gather(*tasks)
     finally:
-        if seeding is not None and not seeding.done():
-            seeding.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await seeding
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _redis(house: _House, environ: Mapping[str, str], sockets: Path) -> str:
@@ -235,7 +234,7 @@ async def _processes(house: _House, told: Mapping[str, str], servers: int) -> No
     name = house.live.address.split("://")[1]
     while not await is_ready(house.listening, https=house.certificate is not None, name=name):
         if (child := house.supervisor.gave_up()) is not None:
-            raise Refused(f"The {child.program.name} does not start: {child.last_words()}")
+            raise Refused(f"{child.program.name} does not start: {child.last_words()}")
         if time.monotonic() > deadline:
             raise Refused(f"No server answered /readyz within {READY_SECONDS:.0f} s; see {house.folder.logs}.")
         await asyncio.sleep(0.05)
