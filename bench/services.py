@@ -22,7 +22,7 @@ from server.core.migrate import migrate
 from server.up import Postgres, Valkey, embedded_postgres, embedded_valkey
 from server.up.postgres import OWNER
 
-START_SECONDS = 30
+START_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def answers(port: int) -> bool:
 
 
 async def wait_for(ready: Callable[[], bool], child: subprocess.Popen[bytes]) -> None:
-    """Ask until the answer is true. Raises TimeoutError after 30 seconds, ChildProcessError when the program ended."""
+    """Ask until the answer is true. Raises TimeoutError after a minute, ChildProcessError when the program ended."""
     async with asyncio.timeout(START_SECONDS):
         while not ready():
             if child.poll() is not None:

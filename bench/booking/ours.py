@@ -15,11 +15,13 @@ from urllib.parse import quote, urlencode
 
 from bench.booking.plan import CLIENTS, Slot
 from bench.load import Connection, connect, request
-from bench.services import Services, answers, free_port, program, wait_for
+from bench.services import Services, answers, cpu_seconds, free_port, program, wait_for
 
 API = "/api/v1"
 WINDOW_DAYS = 30
 WINDOWS = 2
+SETTLE_SECONDS = 180
+IDLE_SHARE = 0.15
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ async def ours(running: Services, pool: int) -> AsyncGenerator[Ours]:
         (link,) = await connect(port, 1)
         try:
             tokens = [await _signed_in(link, port, client) for client in range(CLIENTS)]
+            await _settled(server, worker)
             slots = await _free_slots(link, port)
         finally:
             link.close()
@@ -118,6 +121,16 @@ async def _ask(
     if answer.status >= 300:
         raise ValueError(f"{method} {path}: {answer.status} {answer.body[:500]!r}")
     return cast("dict[str, Any]", answer.json())
+
+
+async def _settled(*children: subprocess.Popen[bytes]) -> None:
+    """Wait until slots are made and mails written: all of it idle for two seconds. Raises TimeoutError."""
+    async with asyncio.timeout(SETTLE_SECONDS):
+        while True:
+            before = sum(cpu_seconds(child.pid) for child in children)
+            await asyncio.sleep(2)
+            if sum(cpu_seconds(child.pid) for child in children) - before < IDLE_SHARE * 2:
+                return
 
 
 def _still_running(*children: subprocess.Popen[bytes]) -> None:

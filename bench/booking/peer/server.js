@@ -11,6 +11,8 @@ import { Redis } from "ioredis";
 
 const LOCK_MS = 5_000;
 const HOUR_MS = 3_600_000;
+// Prisma gives a transaction up after 2 s in its queue; with 64 clients on a busy machine that would refuse bookings.
+const PATIENCE = { maxWait: 20_000, timeout: 20_000 };
 const UNLOCK = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0";
 
 class Refused extends Error {
@@ -60,7 +62,7 @@ function book({ patientId, doctorId, slotId }) {
     const taken = await tx.slot.updateMany({ where: { id: slotId, status: "AVAILABLE" }, data: { status: "BOOKED" } });
     if (taken.count !== 1) throw new Refused(409, "slot-taken");
     return { consultation, startTime: slot.startTime };
-  });
+  }, PATIENCE);
 }
 
 const app = express();
