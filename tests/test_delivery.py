@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import secrets
 from collections.abc import AsyncGenerator
 from datetime import timedelta
@@ -12,14 +13,18 @@ from uuid import UUID, uuid4
 
 import aiohttp
 import pytest
-from aiohttp import WSMsgType
+from aiohttp import WSMsgType, web
 from socketio.exceptions import ConnectionError as Refusal
 
+from realtime import Realtime
 from realtime.delivery.client import LiveClient, Refused
+from realtime.delivery.limits import Bounds
+from server.accounts import DatabaseSessions
+from server.core.cipher import Cipher
 from server.core.ids import DoctorId, SlotId, new_id
 from server.core.models import Nothing
-from server.core.publish import room_channel
-from server.core.tx import SYSTEM, Tx
+from server.core.publish import Publisher, room_channel
+from server.core.tx import SYSTEM, Actor, Tx
 from server.core.valkey import connect_redis
 from server.scheduling import PublicSlot, SlotChanged, SlotStatus
 from tests.conftest import PASSWORD, Services
@@ -533,3 +538,64 @@ async def test_the_asyncapi_document_names_what_the_server_speaks(house: House) 
         at: Any = document
         for part in reference.split("/"):
             at = at[part]
+
+
+@contextlib.asynccontextmanager
+async def hasty_server(house: House) -> AsyncGenerator[str]:
+    """One more server, for sockets alone, whose patience is a second instead of a minute."""
+    settings = house.settings
+    cipher, redis = Cipher(settings), connect_redis(settings)
+    bounds = Bounds(presence_seconds=0.5, grace_seconds=1, presence_lasts_seconds=1.5)
+
+    async def find(token: str) -> Actor | None:
+        digest = hashlib.sha256(token.encode()).digest()
+        sessions = DatabaseSessions(settings)
+        return await house.server.database.write(lambda tx: sessions.find(tx, digest))
+
+    async with Publisher(redis, cipher) as publisher:
+        sockets = Realtime(
+            settings,
+            database=house.server.database,
+            redis=redis,
+            publisher=publisher,
+            cipher=cipher,
+            find_actor=find,
+            bounds=bounds,
+        )
+        app = web.Application()
+        sockets.mount(app)
+        await sockets.start()
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        finally:
+            await sockets.drain()
+            await runner.cleanup()
+            await sockets.stop()
+    await redis.aclose()
+
+
+async def test_a_called_patient_whose_doctor_vanishes_waits_again_in_the_same_place(house: House, cast: Cast) -> None:
+    consultation = await cast.confirmed(cast.asha, cast.dr_rao)
+    of = {"consultation_id": consultation["id"]}
+    room_name, queue = f"consultation:{consultation['id']}", f"queue:{cast.dr_rao.me['doctor_id']}"
+    async with hasty_server(house) as base, live(cast.asha, base=base) as asha:
+        room = await asha.watch(room_name)
+        await asha.call("waiting.check_in", **of)
+        checked_in = "select checked_in_at from consultations where id = $1"
+        place = await house.value(checked_in, consultation["id"])
+
+        def calls() -> list[object]:
+            changes = [e["data"]["consultation"] for e in room.events if e["type"] == "consultation.changed"]
+            return [change["called_at"] for change in changes]
+
+        async with live(cast.dr_rao, base=base) as rao:
+            await rao.watch(queue)
+            await rao.call("queue.call")
+            await asha.until(lambda: calls() and calls()[-1])
+            with pytest.raises(TimeoutError):  # at the queue the doctor is still there
+                await asha.until(lambda: not calls()[-1], seconds=4)
+        await asha.until(lambda: not calls()[-1], seconds=10)
+        assert await house.value(checked_in, consultation["id"]) == place
