@@ -1,12 +1,13 @@
-"""What the pages of doctors and administrators show, as frozen models."""
+"""What the pages of doctors and administrators show, and the paper that doctors write, as frozen models."""
 
 # No `from __future__ import annotations`: pydantic needs the types themselves.
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
+from server.prescriptions import PrescriptionSheet
 from web.views import ConsultationItem, DoctorItem, Form, Item, MeetingState, MessageItem, PrescriptionItem, View
 
 WEEKDAYS = 7
@@ -27,13 +28,26 @@ class QueueItem(Item):
     position: int | None = None
 
 
+class PlannedItem(Item):
+    """A consultation of another day, or one that is over."""
+
+    consultation_id: UUID
+    patient_name: str
+    start_time: datetime
+
+
 class QueueView(View):
-    """`/queue`: who is next, who waits, the day. The room keeps it true from `offset` on."""
+    """`/queue`: who is next, who waits, the day. The room keeps it true from `offset` on.
+
+    `later` is what comes after today, soonest first; `done` what was seen lately, newest first.
+    """
 
     doctor: DoctorItem
     waiting: Sequence[QueueItem]
     in_call: Sequence[QueueItem]
     to_come: Sequence[QueueItem]
+    later: Sequence[PlannedItem] = ()
+    done: Sequence[PlannedItem] = ()
     seen: int
     room: str
     offset: int
@@ -115,6 +129,7 @@ class AdminDoctorsView(Form):
     email: str = ""
     name: str = ""
     specialty: str = ""
+    languages: str = "en, hi"
     registration_number: str = ""
     fee: str = ""
 
@@ -144,12 +159,12 @@ class AuditItem(Item):
     """One row of the trail: which fields changed, never what they say."""
 
     id: UUID
-    created_at: datetime
+    at: datetime
     actor_id: UUID | None = None
     actor_role: str | None = None
     source: str
     action: str
-    table_name: str
+    table: str
     row_id: UUID | None = None
     changed: Sequence[str] = ()
     outcome: str
@@ -162,3 +177,12 @@ class AdminAuditView(View):
     table: str = ""
     row: str = ""
     next_url: str | None = None
+
+
+class PrescriptionView(View):
+    """`/prescriptions/{id}`: the paper, for its patient and its doctor, with the addresses of its PDF per language."""
+
+    id: UUID
+    consultation_id: UUID
+    sheet: PrescriptionSheet
+    pdf_urls: Mapping[str, str]

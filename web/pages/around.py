@@ -163,6 +163,13 @@ def routes(settings: Settings, cipher: Cipher) -> list[Route]:
             access=public,
             reply=page("verify_prescription.html"),
         ),
+        # Where the square on the paper points.
+        get(
+            "/prescriptions/verify/{code}",
+            partial(show_verify, cipher=cipher),
+            access=public,
+            reply=page("verify_prescription.html"),
+        ),
     ]
     if settings.environment is not Environment.PRODUCTION:
         lines += [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
 
 from pydantic import StringConstraints, create_model
@@ -11,6 +11,7 @@ from pydantic import StringConstraints, create_model
 from server.consultations import (
     ListMessages,
     OfConsultation,
+    Status,
     WriteNote,
     call_patient,
     complete_consultation,
@@ -20,6 +21,7 @@ from server.consultations import (
     mark_no_show,
     meeting,
     patient_or_doctor,
+    reopen_consultation,
     write_note,
 )
 from server.core.cipher import Cipher
@@ -37,7 +39,7 @@ from server.prescriptions import Prescription, WritePrescription, write_prescrip
 from web.pages.booking import Key
 from web.pages.meeting import message_items, prescriptions_of, show_consultation, state_of
 from web.staff_views import MEDICINE_ROWS, DoctorCallView, MedicineRow, NoteItem
-from web.views import ConsultationItem, ConsultationView, DoctorItem, FieldProblem
+from web.views import ConsultationItem, ConsultationView, DoctorItem, FieldProblem, MessageItem
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000), Level.CRITICAL]
 PARTS = ("name", "dose", "frequency", "days", "instruction")
@@ -62,7 +64,10 @@ class _PrescriptionFields(Ask):
 
 # The form's rows are numbered fields: `medicine_1_name` to `medicine_8_instruction`.
 _ROWS: dict[str, Any] = {f"medicine_{row}_{part}": (Text, "") for row in range(1, MEDICINE_ROWS + 1) for part in PARTS}
-PrescriptionForm = create_model("PrescriptionForm", __base__=_PrescriptionFields, **_ROWS)
+if TYPE_CHECKING:
+    PrescriptionForm = _PrescriptionFields
+else:
+    PrescriptionForm = create_model("PrescriptionForm", __base__=_PrescriptionFields, **_ROWS)
 
 
 async def show_room(
@@ -92,16 +97,23 @@ async def no_show_by_form(tx: Tx, ask: OfConsultation, *, cipher: Cipher) -> See
     return SeeOther(location="/queue")
 
 
+async def reopen_by_form(tx: Tx, ask: OfConsultation, *, cipher: Cipher) -> SeeOther:
+    """Somebody came after all."""
+    await reopen_consultation(tx, ask, cipher=cipher)
+    return SeeOther(location=f"/consultations/{ask.id}")
+
+
 async def note_by_form(tx: Tx, ask: NoteForm, *, cipher: Cipher) -> SeeOther:
     """Keep a note."""
     await write_note(tx, WriteNote(id=ask.id, text=ask.text), cipher=cipher)
     return SeeOther(location=f"/consultations/{ask.id}#notes", notice="saved")
 
 
-async def prescribe_by_form(run: Run, ask: _PrescriptionFields, *, cipher: Cipher) -> SeeOther | DoctorCallView:
+async def prescribe_by_form(run: Run, ask: PrescriptionForm, *, cipher: Cipher) -> SeeOther | DoctorCallView:
     """Sign the prescription; what was typed comes back when something is wrong with it."""
     rows = medicine_rows(ask)
-    filled = [row.model_dump() for row in rows if row.name]
+    numbers = [number for number, row in enumerate(rows, 1) if any(row.model_dump().values())]
+    filled = [rows[number - 1].model_dump() for number in numbers]
     fields: dict[str, object] = {
         name: value
         for name in ("complaints", "diagnosis", "allergies", "advice", "follow_up")
@@ -129,13 +141,13 @@ async def prescribe_by_form(run: Run, ask: _PrescriptionFields, *, cipher: Ciphe
                 "medicines": rows,
                 "problem": problem.code,
                 "problem_text": problem.detail,
-                "errors": [FieldProblem.model_validate(error) for error in problem.errors],
+                "errors": [_of_row(FieldProblem.model_validate(error), numbers) for error in problem.errors],
             }
         )
     return SeeOther(location=f"/consultations/{ask.id}#prescription", notice="saved")
 
 
-def medicine_rows(ask: _PrescriptionFields) -> list[MedicineRow]:
+def medicine_rows(ask: PrescriptionForm) -> list[MedicineRow]:
     """The form's rows as they were typed."""
     return [
         MedicineRow(**{part: str(getattr(ask, f"medicine_{row}_{part}")) for part in PARTS})
@@ -143,17 +155,29 @@ def medicine_rows(ask: _PrescriptionFields) -> list[MedicineRow]:
     ]
 
 
+def _of_row(error: FieldProblem, numbers: list[int]) -> FieldProblem:
+    """`medicines.0.dose` speaks of the first row that was filled in: name that row's own box."""
+    match error.field.split("."):
+        case ["medicines", index, part, *_] if index.isdigit() and int(index) < len(numbers):
+            return error.model_copy(update={"field": f"medicine_{numbers[int(index)]}_{part}"})
+        case _:
+            return error
+
+
 async def _desk(tx: Tx, ask: OfConsultation, *, cipher: Cipher) -> DoctorCallView:
     found = await meeting(tx, ask, cipher=cipher)
     held = found.consultation
-    listed = await list_messages(tx, ListMessages(id=ask.id, limit=100), cipher=cipher)
+    messages: list[MessageItem] = []
+    if held.confirmed_at is not None and held.status is not Status.CANCELLED:
+        messages = message_items((await list_messages(tx, ListMessages(id=ask.id, limit=100), cipher=cipher)).items)
     notes = await list_notes(tx, ask, cipher=cipher)
     return DoctorCallView(
         consultation=ConsultationItem.model_validate(held),
         doctor=DoctorItem.model_validate(await doctor(tx, held.doctor_id)),
         patient_name=found.patient_name,
-        state=state_of(held),
-        messages=message_items(listed.items),
+        # Who reloads in the middle of a call finds the button to go back into it.
+        state="called" if held.status is Status.ACTIVE else state_of(held),
+        messages=messages,
         notes=[NoteItem.model_validate(note) for note in notes.items],
         prescriptions=await prescriptions_of(tx, held, found.doctor_name, cipher),
         medicines=[MedicineRow() for _ in range(MEDICINE_ROWS)],
@@ -187,6 +211,7 @@ def routes(settings: Settings, cipher: Cipher) -> list[Route]:
         act("call", call_by_form, settings=settings),
         act("complete", complete_by_form),
         act("no-show", no_show_by_form),
+        act("reopen", reopen_by_form),
         act("notes", note_by_form),
         post(
             "/consultations/{id}/prescriptions",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import StringConstraints, create_model
 
 from server.accounts import ListUsers, UserAsk, disable_user, list_users
 from server.audit import ListAudit, list_audit
-from server.consultations import ListConsultations, Status, list_consultations, own_queue
+from server.consultations import ListConsultations, Meeting, Status, list_meetings, own_queue
 from server.core.cipher import Cipher
 from server.core.edge.bodies import build
 from server.core.errors import Forbidden, Problem
@@ -40,6 +40,7 @@ from web.staff_views import (
     HoursRow,
     HoursView,
     ManagedDoctorItem,
+    PlannedItem,
     QueueItem,
     QueueView,
     UserItem,
@@ -47,6 +48,7 @@ from web.staff_views import (
 from web.views import DoctorItem, FieldProblem
 
 HOUR_ROWS = 14
+DONE_SHOWN = 8
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=400), Level.CRITICAL]
 
 
@@ -111,7 +113,10 @@ class _HoursFields(Ask):
 _ROWS: dict[str, Any] = {
     f"{part}_{row}": (Text, "") for row in range(1, HOUR_ROWS + 1) for part in ("weekday", "from", "to")
 }
-HoursForm = create_model("HoursForm", __base__=_HoursFields, **_ROWS)
+if TYPE_CHECKING:
+    HoursForm = _HoursFields
+else:
+    HoursForm = create_model("HoursForm", __base__=_HoursFields, **_ROWS)
 
 
 async def show_queue(tx: Tx, ask: Nothing, *, cipher: Cipher) -> QueueView:
@@ -121,7 +126,9 @@ async def show_queue(tx: Tx, ask: Nothing, *, cipher: Cipher) -> QueueView:
     items = [QueueItem.model_validate(entry) for entry in queue.entries]
     zone = ZoneInfo(tx.actor.time_zone)
     midnight = datetime.combine(tx.now.astimezone(zone).date(), time(), zone)
-    past = await list_consultations(tx, ListConsultations(status=Status.COMPLETED, limit=100))
+    past = await list_meetings(tx, ListConsultations(status=Status.COMPLETED, limit=50), cipher=cipher)
+    coming = await list_meetings(tx, ListConsultations(status=Status.PENDING, when="upcoming", limit=50), cipher=cipher)
+    today = {item.consultation_id for item in items}
     return QueueView(
         doctor=DoctorItem.model_validate(await doctor(tx, doctor_id)),
         waiting=sorted((item for item in items if item.position is not None), key=lambda item: item.position or 0),
@@ -129,7 +136,19 @@ async def show_queue(tx: Tx, ask: Nothing, *, cipher: Cipher) -> QueueView:
         to_come=[
             item for item in items if item.checked_in_at is None and item.called_at is None and item.status == "PENDING"
         ],
-        seen=sum(1 for held in past.items if held.ended_at is not None and held.ended_at >= midnight),
+        later=[
+            _planned(found)
+            for found in coming.items
+            if found.consultation.confirmed_at is not None
+            and found.consultation.id not in today
+            and found.consultation.start_time >= midnight + timedelta(days=1)
+        ],
+        done=[_planned(found) for found in past.items[:DONE_SHOWN]],
+        seen=sum(
+            1
+            for found in past.items
+            if found.consultation.ended_at is not None and found.consultation.ended_at >= midnight
+        ),
         room=f"queue:{doctor_id}",
         offset=await room_offset(tx, f"queue:{doctor_id}"),
     )
@@ -141,7 +160,7 @@ async def show_hours(tx: Tx, ask: Nothing) -> HoursView:
     return await _hours(tx)
 
 
-async def set_hours_by_form(run: Run, ask: _HoursFields, *, settings: Settings) -> SeeOther | HoursView:
+async def set_hours_by_form(run: Run, ask: HoursForm, *, settings: Settings) -> SeeOther | HoursView:
     """Replace the week; what was typed comes back when it cannot be."""
     rows = [
         HoursRow(
@@ -217,19 +236,19 @@ async def invite_by_form(run: Run, ask: InviteForm, *, cipher: Cipher) -> SeeOth
     except Problem as problem:
         return (await run.read(show_doctors, ShowDoctors())).model_copy(
             update={
-                **ask.model_dump(exclude={"languages"}),
+                **ask.model_dump(),
                 "problem": problem.code,
                 "problem_text": problem.detail,
                 "errors": [FieldProblem.model_validate(error) for error in problem.errors],
             }
         )
-    return SeeOther(location="/admin", notice="saved")
+    return SeeOther(location="/admin/doctors", notice="saved")
 
 
 async def verify_by_form(tx: Tx, ask: OneDoctor) -> SeeOther:
     """The registration number was checked: the doctor is listed."""
     await verify_doctor(tx, DoctorAsk(id=ask.id))
-    return SeeOther(location="/admin", notice="saved")
+    return SeeOther(location="/admin/doctors", notice="saved")
 
 
 async def show_users(tx: Tx, ask: ShowUsers, *, cipher: Cipher) -> AdminUsersView:
@@ -281,8 +300,13 @@ async def _doctors(tx: Tx, cursor: str) -> AdminDoctorsView:
     listed = await list_managed_doctors(tx, ListManaged(cursor=cursor or None))
     return AdminDoctorsView(
         doctors=[ManagedDoctorItem.model_validate(item) for item in listed.items],
-        next_url=f"/admin?cursor={listed.next_cursor}" if listed.next_cursor else None,
+        next_url=f"/admin/doctors?cursor={listed.next_cursor}" if listed.next_cursor else None,
     )
+
+
+def _planned(found: Meeting) -> PlannedItem:
+    held = found.consultation
+    return PlannedItem(consultation_id=held.id, patient_name=found.patient_name, start_time=held.start_time)
 
 
 def _own(tx: Tx) -> DoctorId:
@@ -300,6 +324,7 @@ def routes(settings: Settings, cipher: Cipher) -> list[Route]:
         post("/hours", partial(set_hours_by_form, settings=settings), access=as_doctor, body=form, reply=hours),
         post("/hours/leave", take_leave_by_form, access=as_doctor, body=form, reply=hours),
         get("/admin", show_doctors, access=as_admin, reply=doctors),
+        get("/admin/doctors", show_doctors, access=as_admin, reply=doctors),
         post("/admin/doctors", partial(invite_by_form, cipher=cipher), access=as_admin, body=form, reply=doctors),
         post("/admin/doctors/{id}/verify", verify_by_form, access=as_admin, body=form, reply=redirect),
         get("/admin/users", partial(show_users, cipher=cipher), access=as_admin, reply=page("staff/users.html")),
