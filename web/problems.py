@@ -146,6 +146,7 @@ FIELD_ERRORS: Mapping[str, str] = {
     "string_too_short": _("This is too short."),
     "string_too_long": _("This is too long."),
     "value_error": _("This is not in the right form."),
+    "int_type": _("This is not in the right form."),
     "string_pattern_mismatch": _("This is not in the right form."),
     "email": _("This is not an e-mail address: it has an @ and a dot after it."),
     "phone": _("This is not a phone number: a mobile number has 10 digits."),

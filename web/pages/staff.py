@@ -14,7 +14,7 @@ from server.audit import ListAudit, list_audit
 from server.consultations import ListConsultations, Meeting, Status, list_meetings, own_queue
 from server.core.cipher import Cipher
 from server.core.edge.bodies import build
-from server.core.errors import Forbidden, Problem
+from server.core.errors import Forbidden, Invalid, Problem
 from server.core.ids import DoctorId, UserId
 from server.core.models import Ask, Nothing
 from server.core.outbox import room_offset
@@ -47,7 +47,7 @@ from web.staff_views import (
 )
 from web.views import DoctorItem, FieldProblem
 
-HOUR_ROWS = 14
+HOUR_ROWS = 21
 DONE_SHOWN = 8
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=400), Level.CRITICAL]
 
@@ -219,6 +219,12 @@ async def take_leave_by_form(run: Run, ask: LeaveForm) -> SeeOther | HoursView:
     return SeeOther(location="/hours", notice="saved")
 
 
+async def to_doctors(tx: Tx, ask: Nothing) -> SeeOther:
+    """The administrators' first page."""
+    del tx, ask
+    return SeeOther(location="/admin/doctors")
+
+
 async def show_doctors(tx: Tx, ask: ShowDoctors) -> AdminDoctorsView:
     """The doctors, and the form to invite one."""
     return await _doctors(tx, ask.cursor)
@@ -271,7 +277,10 @@ async def disable_by_form(tx: Tx, ask: OneUser, *, cipher: Cipher) -> SeeOther:
 async def show_audit(tx: Tx, ask: ShowAudit) -> AdminAuditView:
     """The trail, newest first."""
     fields = {"table": ask.table, "row": ask.row, "cursor": ask.cursor}
-    listed = await list_audit(tx, build(ListAudit, {name: value for name, value in fields.items() if value}))
+    try:
+        listed = await list_audit(tx, build(ListAudit, {name: value for name, value in fields.items() if value}))
+    except Invalid:  # what was typed is no id: nothing fits it
+        return AdminAuditView(rows=[], table=ask.table, row=ask.row)
     return AdminAuditView(
         rows=[AuditItem.model_validate(row) for row in listed.items],
         table=ask.table,
@@ -323,7 +332,7 @@ def routes(settings: Settings, cipher: Cipher) -> list[Route]:
         get("/hours", show_hours, access=as_doctor, reply=hours),
         post("/hours", partial(set_hours_by_form, settings=settings), access=as_doctor, body=form, reply=hours),
         post("/hours/leave", take_leave_by_form, access=as_doctor, body=form, reply=hours),
-        get("/admin", show_doctors, access=as_admin, reply=doctors),
+        get("/admin", to_doctors, access=as_admin, reply=redirect),
         get("/admin/doctors", show_doctors, access=as_admin, reply=doctors),
         post("/admin/doctors", partial(invite_by_form, cipher=cipher), access=as_admin, body=form, reply=doctors),
         post("/admin/doctors/{id}/verify", verify_by_form, access=as_admin, body=form, reply=redirect),
