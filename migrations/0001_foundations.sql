@@ -1,18 +1,29 @@
 -- What every table stands on: the time inside an id, the audit trail, partitions by month.
 
--- The millisecond that a UUIDv7 was made at. Immutable, so CHECKs and generated columns may lean on it.
+-- The millisecond that a UUIDv7 was made at. Immutable, so CHECKs and generated columns may lean on it. PL/pgSQL keeps
+-- its plan for the session; a SQL function is planned anew for each CHECK and column of each statement.
 create function id_time(id uuid) returns timestamptz
-    language sql immutable strict parallel safe
+    language plpgsql immutable strict parallel safe
+as $$
+begin
     return to_timestamp(('x' || substr(translate(id::text, '-', ''), 1, 12))::bit(48)::bigint / 1000.0::float8);
+end
+$$;
 
 -- The time of the transaction as the application read it (a moved clock moves the trail with it).
 create function act_time() returns timestamptz
-    language sql stable parallel safe
+    language plpgsql stable parallel safe
+as $$
+begin
     return coalesce(nullif(current_setting('amrutam.now', true), '')::timestamptz, clock_timestamp());
+end
+$$;
 
 -- A UUIDv7 of a given moment (RFC 9562 section 5.7). uuidv7() exists from PostgreSQL 18 on only.
 create function id_at(moment timestamptz) returns uuid
-    language sql volatile parallel safe
+    language plpgsql volatile parallel safe
+as $$
+begin
     return encode(
         set_bit(
             set_bit(
@@ -26,6 +37,8 @@ create function id_at(moment timestamptz) returns uuid
         ),
         'hex'
     )::uuid;
+end
+$$;
 
 -- Who did what, by month. Rows hold which fields changed and digests of the stored (sealed) row, never what they say.
 create table audit_logs (

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 from pydantic import SecretStr
+from redis.asyncio import Redis
 from server.demo import seed_demo
 
 from server.core.migrate import migrate
@@ -48,6 +49,11 @@ class Services:
         finally:
             await conn.close()
         return name
+
+    async def forget(self) -> None:
+        """Empty Valkey: the demo's people are the same in each test, their budgets and failed logins must not be."""
+        async with Redis.from_url(self.valkey.url) as redis:  # pyright: ignore[reportUnknownMemberType]
+            await redis.flushall()  # pyright: ignore[reportUnknownMemberType]
 
     def settings_of(self, database: str, **overrides: object) -> Settings:
         """Settings of a test on this database: its own Valkey, limits on, demo accounts."""
@@ -94,6 +100,7 @@ def services() -> Iterator[Services]:
 @pytest.fixture
 async def settings(services: Services) -> Settings:
     """Settings of a test: a database of its own, with the demo's people and slots in it."""
+    await services.forget()
     return services.settings_of(await services.new_database())
 
 

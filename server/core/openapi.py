@@ -25,7 +25,7 @@ from server.core.errors import (
     WrongMediaType,
 )
 from server.core.idempotency import InFlight, KeyMissing, KeyReused
-from server.core.routes import Document, Idempotent, Route
+from server.core.routes import Document, Idempotent, Route, bare_function
 
 REF = "#/components/schemas/{model}"
 PROBLEM = {
@@ -83,7 +83,7 @@ def document(routes: Sequence[Route], *, title: str, version: str, server: str) 
 
 
 def _operation(route: Route) -> dict[str, Any]:
-    doc = (route.handler.__doc__ or getattr(getattr(route.handler, "func", None), "__doc__", "") or route.name).strip()
+    doc = (bare_function(route.handler).__doc__ or route.name).strip()
     path_names = re.findall(r"{(\w+)(?::[^}]*)?}", route.path)
     operation: dict[str, Any] = {
         "operationId": route.name,
