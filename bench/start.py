@@ -26,13 +26,13 @@ def start(data: Path) -> tuple[subprocess.Popen[str], float]:
         [sys.executable, "-P", "-m", "server.cli", "up", "--port", "0", "--data", str(data)],
         env={"PATH": os.defpath, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=data.with_name("said").open("w"),
         text=True,
     )
     assert process.stdout is not None
     address = process.stdout.readline().strip()
     if not address:
-        raise SystemExit("amrutam up did not start; run it by hand to see why")
+        raise SystemExit(f"amrutam up did not start:\n{data.with_name('said').read_text()}")
     urllib.request.urlopen(f"{address}/readyz", timeout=10).close()
     return process, time.perf_counter() - began
 

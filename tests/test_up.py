@@ -146,6 +146,7 @@ async def as_owner(data: Path) -> AsyncGenerator[asyncpg.Connection[asyncpg.Reco
         await conn.close()
 
 
+@pytest.mark.timeout(400)
 async def test_answers_at_the_address_it_prints_and_finds_yesterdays_data(folder: Path) -> None:
     data = folder / "data"
     async with running(data, "--demo") as up:
@@ -178,6 +179,7 @@ async def test_answers_at_the_address_it_prints_and_finds_yesterdays_data(folder
             assert await conn.fetchval("select x from yesterday") == 42
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.chaos
 async def test_starts_again_what_is_killed_and_goes_on_after_its_own_kill(folder: Path) -> None:
     data = folder / "data"
@@ -473,6 +475,7 @@ async def distribution(folder: Path) -> AsyncGenerator[Distribution]:
             process.wait(timeout=30)
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.external
 async def test_runs_on_a_postgresql_15_and_a_redis_7_of_somebody_elses(
     folder: Path, distribution: Distribution
