@@ -14,10 +14,10 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
-from server.demo import seed_demo
 
 from server.core.migrate import migrate
 from server.core.settings import Settings, read_settings
+from server.demo import seed_demo
 from server.up import embedded_postgres, embedded_valkey
 from tests.house import Cast, House, open_house_of
 

@@ -211,7 +211,7 @@ class Cast:
         assert len(free) >= count, "the demo doctor has too few slots"
         return free[:count]
 
-    async def booked(self, patient: Client, doctor: Client, **rest: object) -> dict[str, Any]:
+    async def booked(self, patient: Client, doctor: Client, **rest: Any) -> dict[str, Any]:
         """A consultation that `patient` has just booked with `doctor`."""
         [slot] = await self.slots_of(doctor)
         answer = await patient.post("/consultations", slot_id=slot["id"], **rest)
@@ -224,7 +224,7 @@ class Cast:
         answer = await self.house.stranger().post(path, key=None, outcome=outcome)
         assert answer.status == 200, answer.text
 
-    async def confirmed(self, patient: Client, doctor: Client, **rest: object) -> dict[str, Any]:
+    async def confirmed(self, patient: Client, doctor: Client, **rest: Any) -> dict[str, Any]:
         """A consultation that is booked and, where it costs something, paid."""
         consultation = await self.booked(patient, doctor, **rest)
         if consultation["confirmed_at"] is None:

@@ -9,6 +9,7 @@ import itertools
 import json
 import time
 from collections import Counter
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -138,7 +139,7 @@ async def test_a_slot_of_the_past_is_refused_with_a_type_of_its_own(cast: Cast) 
         ({"slot_id": str(uuid4()), "reason": "evil \u202e text"}, "reason"),
     ],
 )
-async def test_bad_bodies_name_the_field(cast: Cast, body: dict[str, object], field: str) -> None:
+async def test_bad_bodies_name_the_field(cast: Cast, body: dict[str, Any], field: str) -> None:
     answer = await cast.asha.post("/consultations", **body)
     assert answer.status == 422
     assert field in [error["field"] for error in answer.json["errors"]]

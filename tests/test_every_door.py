@@ -152,6 +152,10 @@ def test_only_a_trusted_proxys_word_counts_for_an_address() -> None:
 
 def mock_transport(peer: str) -> Any:
     """A transport that knows its peer."""
+
+    def extra(name: str, default: object = None) -> object:
+        return (peer, 1) if name == "peername" else default
+
     transport = Mock()
-    transport.get_extra_info = lambda name, default=None: (peer, 1) if name == "peername" else default
+    transport.get_extra_info = extra
     return transport

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from icalendar import Calendar
+from icalendar import Calendar, Event
 from playwright.async_api import Browser, Page, expect
 from pypdfium2 import PdfDocument
 
@@ -104,8 +104,8 @@ async def test_from_a_free_slot_to_a_prescription(up: Running, chromium: Browser
     mails = await inbox(base)
     [confirmed] = [mail for mail in mails if mail["attachments"] and mail["to"] == "patient1@example.org"][:1]
     file = Calendar.from_ical(base64.b64decode(confirmed["attachments"][0]["content_base64"]))
-    [event] = file.walk("VEVENT")
-    assert isinstance(event["DTSTART"].dt, datetime)
+    [event] = [part for part in file.subcomponents if isinstance(part, Event)]
+    assert event.start == await start_of(base, consultation_url)
 
     await patient.goto(consultation_url)
     link = patient.locator("a[href*='.pdf'][href*='hi']").first
@@ -115,6 +115,18 @@ async def test_from_a_free_slot_to_a_prescription(up: Running, chromium: Browser
     text = "".join(page.get_textpage().get_text_range() for page in PdfDocument(await answer.body()))
     assert "PARACETAMOL" in text
     assert "दिन में तीन बार" in text
+
+
+async def start_of(base: str, consultation_url: str) -> datetime:
+    """When the consultation begins, by the API."""
+    async with aiohttp.ClientSession() as http:
+        body = {"email": "patient1@example.org", "password": PASSWORD, "token": True}
+        async with http.post(f"{base}/api/v1/auth/login", json=body) as response:
+            token = (await response.json())["token"]
+        path = consultation_url.rpartition("/")[2]
+        headers = {"Authorization": f"Bearer {token}"}
+        async with http.get(f"{base}/api/v1/consultations/{path}", headers=headers) as response:
+            return datetime.fromisoformat((await response.json())["start_time"])
 
 
 async def login_of(base: str, doctor_id: str) -> str:
