@@ -274,13 +274,13 @@ def test_every_template_is_rendered_here() -> None:
 def test_a_slot_says_weekday_date_time_zone_doctor_and_state() -> None:
     page = Outline(html("doctor.html", a_doctor_page()))
     free, taken = (button for button in page.all("button") if button.get("name") == "slot_id")
-    assert free["aria-label"] == "Wednesday 25 November, 11:10 IST, Dr. Meera Rao: free"
+    assert free["aria-label"] == "11:10 free, Wednesday 25 November, IST, Dr. Meera Rao"
     assert "disabled" not in free
-    assert taken["aria-label"] == "Wednesday 25 November, 11:38 IST, Dr. Meera Rao: taken"
+    assert taken["aria-label"] == "11:38 taken, Wednesday 25 November, IST, Dr. Meera Rao"
     assert "disabled" in taken
     hindi = Outline(html("doctor.html", a_doctor_page(), "hi"))
     assert next(button["aria-label"] for button in hindi.all("button") if button.get("name") == "slot_id") == (
-        "बुधवार 25 नवंबर, 11:10 IST, Dr. Meera Rao: खाली"
+        "11:10 खाली, बुधवार 25 नवंबर, IST, Dr. Meera Rao"
     )
 
 
@@ -301,7 +301,7 @@ def test_the_zone_decides_the_day_of_a_slot(zone: str, heading: str, clock: str)
     )
     text = html("doctor.html", a_doctor_page(slot), zone=zone)
     (label,) = re.findall(r'name="slot_id"[^>]*aria-label="([^"]+)"', text)
-    assert label.startswith(f"{heading}, {clock} ")
+    assert label.startswith(f"{clock} free, {heading}, ")
     assert f'id="day-2026-11-{26 if zone.startswith("Asia") else 25}"' in text
     assert dates.zone_name(zone, "en", NOW) in text
 

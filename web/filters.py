@@ -165,7 +165,7 @@ def _specialty(context: Context, name: str) -> str:
 
 @pass_context
 def _slot_label(context: Context, start_time: datetime, doctor_name: str, state: str) -> str:
-    """A slot's accessible name: weekday, date, time, zone, doctor and state (free, taken, past, chosen)."""
+    """A slot's accessible name: time, state (free, taken, past, chosen), weekday, date, zone and doctor."""
     frame = _frame(context)
     return str(
         context.call(

@@ -41,7 +41,8 @@ BEFORE_YOU = ngettext("One person is before you.", "%(num)s people are before yo
 STAY_NEAR = _("Please stay near the phone.")
 DOCTOR_KNOWS = _("%(doctor)s knows that you are here.")
 
-SLOT_LABEL = _("%(day)s, %(time)s %(zone)s, %(doctor)s: %(state)s")
+# What is seen (time, state) comes first and unbroken, so that it can be spoken to voice control.
+SLOT_LABEL = _("%(time)s %(state)s, %(day)s, %(zone)s, %(doctor)s")
 SLOT_STATES: Mapping[str, str] = {
     "free": pgettext("slot", "free"),
     "taken": pgettext("slot", "taken"),

@@ -9,7 +9,6 @@ const ENGLISH = {
   chosen: "chosen",
   freeState: "free",
   free: "{count} free",
-  slotLabel: "{day}, {time} {zone}, {doctor}: {state}",
   slotLostNext: "{time} has just been taken. The next free time is {next}.",
   slotLost: "{time} has just been taken. There is no other free time in these days.",
   slotsLostNext: "{count} times have just been taken. The next free time is {next}.",
@@ -55,6 +54,7 @@ const ENGLISH = {
   endedByPatientWhy: "There is nothing to do. You can book another time whenever you like.",
   endedNoShow: "You were missed.",
   endedNoShowWhy: "Nobody was here when the doctor called. Book another time, or phone the clinic.",
+  stillOpen: "The consultation goes on.",
   leftCall: "You left the call.",
   leftCallWhy: "The consultation goes on: press “Join” to come back.",
   typing: "{name} is writing",
@@ -74,7 +74,6 @@ const HINDI = {
   chosen: "चुना हुआ",
   freeState: "खाली",
   free: "{count} खाली",
-  slotLabel: "{day}, {time} {zone}, {doctor}: {state}",
   slotLostNext: "{time} का समय अभी-अभी किसी ने ले लिया। अगला खाली समय {next} है।",
   slotLost: "{time} का समय अभी-अभी किसी ने ले लिया। इन दिनों में और कोई समय खाली नहीं है।",
   slotsLostNext: "{count} समय अभी-अभी भर गए। अगला खाली समय {next} है।",
@@ -120,6 +119,7 @@ const HINDI = {
   endedByPatientWhy: "कुछ करना बाक़ी नहीं है। जब चाहें दूसरा समय लें।",
   endedNoShow: "आपसे मुलाक़ात नहीं हो पाई।",
   endedNoShowWhy: "बुलावे के समय यहाँ कोई नहीं था। दूसरा समय लें या क्लिनिक को फ़ोन करें।",
+  stillOpen: "बातचीत जारी है।",
   leftCall: "आपने कॉल छोड़ दी।",
   leftCallWhy: "अपॉइंटमेंट जारी है: लौटने के लिए “जुड़ें” दबाएँ।",
   typing: "{name} की तरफ़ से लिखा जा रहा है",
@@ -174,11 +174,11 @@ export function icon(name) {
  * Put a sentence with its sign into a status line; the same sentence is not said twice.
  * @param {Element | null} line
  * @param {string} sentence empty clears it
- * @param {string} [sign]
+ * @param {string} [sign] empty for none
  */
 export function tell(line, sentence, sign = "info") {
   if (!line || line.textContent === sentence) return;
   const words = document.createElement("span");
   words.textContent = sentence;
-  line.replaceChildren(...(sentence ? [icon(sign), words] : []));
+  line.replaceChildren(...(sentence ? (sign ? [icon(sign), words] : [words]) : []));
 }

@@ -1,5 +1,5 @@
 /**
- * <video-call consultation="{id}" role="patient|doctor">: the call. It takes over the markup that the server rendered
+ * <video-call consultation="{id}" data-side="patient|doctor">: the call. It takes over the markup that the server rendered
  * inside it and sets data-state and data-route of the page's main. With `autojoin` it joins as soon as it is there;
  * `data-phone` is the number that is shown when video does not work.
  */
@@ -43,7 +43,7 @@ class VideoCall extends HTMLElement {
     const stage = this.#stage;
     stage.adopt();
     this.#ours = stage.state;
-    const where = { consultation: this.getAttribute("consultation") ?? "", isDoctor: this.getAttribute("role") === "doctor" };
+    const where = { consultation: this.getAttribute("consultation") ?? "", isDoctor: (this.dataset.side ?? this.getAttribute("role")) === "doctor" };
     const meeting = new Meeting(where, {
       changed: () => this.#show(),
       entered: (path) => {

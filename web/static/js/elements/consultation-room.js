@@ -45,7 +45,11 @@ class ConsultationRoom extends HTMLElement {
     if (this.#state === "called") this.#called();
     // Leaving the call is the call's doing; what the page then says is ours.
     const watch = new MutationObserver(() => {
-      if (this.#state === "ended" && this.#page.dataset.open === "true") this.#ended("leftCall", "leftCallWhy");
+      if (this.#state === "ended" && this.#page.dataset.open === "true") {
+        this.#ended("leftCall", "leftCallWhy");
+        const heading = this.querySelector("[data-called-title]");
+        if (heading) heading.textContent = say("stillOpen");
+      }
     });
     watch.observe(this.#page, { attributes: true, attributeFilter: ["data-state"] });
     this.#undo.push(() => watch.disconnect());

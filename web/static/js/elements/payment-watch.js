@@ -41,11 +41,11 @@ class PaymentWatch extends HTMLElement {
   #changed(status, consultation) {
     if (consultation?.confirmed_at) {
       location.assign(`/consultations/${this.getAttribute("consultation")}`);
+    } else if (status === "captured" && consultation?.status !== "CANCELLED") {
+      return; // the confirmation follows it, in the same room
     } else if ((status && status !== this.getAttribute("status")) || consultation?.status === "CANCELLED") {
       this.#leave();
-      // A capture is followed at once by the confirmation; give it the moment to come.
-      if (status === "captured") setTimeout(() => location.reload(), 1_500);
-      else location.reload();
+      location.reload();
     }
   }
 

@@ -107,7 +107,7 @@ class SlotGrid extends HTMLElement {
     if (isGone(slot)) return;
     const wasChosen = this.#chosen !== "" && this.#chosen === idOf(slot);
     setGone(slot, true);
-    this.#write(slot, justNow ? "justTaken" : "taken", "taken");
+    this.#write(slot, justNow ? "justTaken" : "taken");
     if (wasChosen) {
       this.#clearChoice();
       this.#choiceLost = true;
@@ -116,7 +116,7 @@ class SlotGrid extends HTMLElement {
     slot.classList.add("just-gone");
     setTimeout(() => {
       slot.classList.remove("just-gone");
-      if (isGone(slot)) this.#write(slot, "taken", "taken");
+      if (isGone(slot)) this.#write(slot, "taken");
     }, JUST_MS);
     this.#lost.add(slot.dataset.start ?? "");
     clearTimeout(this.#gather);
@@ -129,7 +129,7 @@ class SlotGrid extends HTMLElement {
     if (!isGone(slot) || Date.parse(slot.dataset.start ?? "") <= serverNow()) return;
     setGone(slot, false);
     slot.classList.remove("just-gone");
-    this.#write(slot, null, "freeState");
+    this.#write(slot, null);
     this.#count();
   }
 
@@ -141,7 +141,7 @@ class SlotGrid extends HTMLElement {
       if (isGone(slot) || Date.parse(slot.dataset.start ?? "") > now) continue;
       changed = true;
       setGone(slot, true);
-      this.#write(slot, "past", "past");
+      this.#write(slot, "past");
       if (this.#chosen === idOf(slot)) this.#clearChoice();
     }
     if (changed) this.#count();
@@ -151,7 +151,8 @@ class SlotGrid extends HTMLElement {
     const lost = [...this.#lost].sort();
     this.#lost.clear();
     const status = this.querySelector("[data-status]");
-    const free = this.#slots.find((slot) => !isGone(slot));
+    const open = this.#slots.filter((slot) => !isGone(slot));
+    const free = open.find((slot) => (slot.dataset.start ?? "") > (lost[0] ?? "")) ?? open[0];
     const next = free ? clock(free.dataset.start ?? "") : "";
     const time = clock(lost[0] ?? "");
     const sentence =
@@ -175,11 +176,11 @@ class SlotGrid extends HTMLElement {
     const before = this.#find(this.#chosen);
     if (before && !isGone(before)) {
       before.setAttribute("aria-pressed", "false");
-      this.#write(before, null, "freeState");
+      this.#write(before, null);
     }
     this.#chosen = button.value;
     button.setAttribute("aria-pressed", "true");
-    this.#write(button, "chosen", "chosen");
+    this.#write(button, "chosen");
     const from = clock(button.dataset.start ?? "");
     this.#panel(`${button.dataset.day}, ${from}–${clock(button.dataset.end ?? "")}`, `${button.dataset.day}, ${from}`);
   }
@@ -206,19 +207,22 @@ class SlotGrid extends HTMLElement {
   /**
    * The small word under the time, and the slot's accessible name.
    * @param {HTMLElement} slot
-   * @param {import("../words.js").Word | null} word
-   * @param {import("../words.js").Word} state
+   * @param {import("../words.js").Word | null} word null: it is free
    */
-  #write(slot, word, state) {
+  #write(slot, word) {
     let small = slot.querySelector("small");
     if (word === null) {
       small?.remove();
     } else {
-      if (!small) slot.append((small = document.createElement("small")));
+      if (!small) {
+        small = document.createElement("small");
+        slot.append(" ", small);
+      }
       small.textContent = say(word);
     }
     const label = slot.getAttribute("aria-label");
-    if (label) slot.setAttribute("aria-label", `${label.slice(0, label.lastIndexOf(": "))}: ${say(state)}`);
+    const time = clock(slot.dataset.start ?? "");
+    if (label) slot.setAttribute("aria-label", `${time} ${say(word ?? "freeState")}${label.slice(label.indexOf(", "))}`);
   }
 
   #count() {

@@ -49,7 +49,7 @@ class WaitingPlace extends HTMLElement {
     if (place.position !== before.position) {
       const heading = this.querySelector("[data-place]");
       if (heading) heading.textContent = placeWords(place.position);
-      tell(status, this.#beforeWords(place.position));
+      tell(status, this.#beforeWords(place.position), "");
       this.#line();
       this.#title();
     }
@@ -60,7 +60,7 @@ class WaitingPlace extends HTMLElement {
     else if (moved && place.position === before.position) {
       this.#told = at;
       const span = this.#span();
-      if (span) tell(status, say("turnMoved", { from: clock(span[0]), to: clock(span[1]) }), "clock");
+      if (span) tell(status, say("turnMoved", { from: clock(span[0]), to: clock(span[1]) }), "");
     } else if (moved) {
       this.#told = at;
     }
