@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import AsyncGenerator
 from typing import cast
@@ -33,6 +34,7 @@ from worker.ticks import keep_ticking
 log = logging.getLogger(__name__)
 MARKER = "amrutam:marker"
 AT_ONCE = 16
+NICE = 10  # on a shared machine letters wait for bookings, not bookings for letters
 
 
 class Worker:
@@ -80,7 +82,7 @@ class Worker:
                     await self._nudged.wait()
             self._nudged.clear()
             try:
-                while deliveries := await self._database.write(queries.relay, source="worker"):
+                while deliveries := await self._database.brief(queries.relay):
                     await self._send(deliveries)
             except Problem:
                 log.warning("the relay waits for the database")
@@ -90,10 +92,8 @@ class Worker:
             await asyncio.sleep(1)
             try:
                 if await self._redis_was_emptied():
-                    await self._database.write(queries.all_due, source="worker")
-                while deliveries := await self._database.write(
-                    lambda tx: queries.sweep(tx, self._runner.known), source="worker"
-                ):
+                    await self._database.brief(queries.all_due)
+                while deliveries := await self._database.brief(lambda tx: queries.sweep(tx, self._runner.known)):
                     await self._send(deliveries)
             except Problem:
                 log.warning("the sweep waits for the database")
@@ -144,6 +144,7 @@ async def open_house(settings: Settings) -> AsyncGenerator[tuple[Database, Redis
 async def run_worker(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT; a step in the middle of its transaction is rolled back and due again."""
     set_up_logs(settings)
+    os.nice(NICE)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

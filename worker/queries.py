@@ -40,10 +40,23 @@ SWEEP = """
 """
 ALL_DUE = "update deliveries set due_at = $1 where done_at is null and parked_at is null and sent_at is not null"
 LOCK_DELIVERY = """
-    select o.name, o.payload, o.actor_id, o.request_id
+    select o.name, o.payload
       from deliveries d join outbox o on o.id = d.event_id
      where d.event_id = $1 and d.step = $2 and d.done_at is null and d.parked_at is null
        for update of d skip locked
+"""
+# `sent_at` is the permission to begin an errand: taking it makes a second copy of the message find nothing to do, also
+# while the first is at work outside, without a transaction. The sweep gives it anew when a lease has run out.
+CLAIM = """
+    update deliveries d set due_at = $3::timestamptz + make_interval(secs => $4), sent_at = null
+      from outbox o
+     where d.event_id = $1 and d.step = $2 and d.done_at is null and d.parked_at is null and d.sent_at is not null
+       and o.id = d.event_id
+    returning o.name, o.payload
+"""
+PUT_BACK = """
+    update deliveries set due_at = $3::timestamptz + make_interval(secs => 1)
+     where event_id = $1 and step = $2 and done_at is null and parked_at is null
 """
 RENEW = """
     update deliveries set due_at = $3::timestamptz + make_interval(secs => $4)
@@ -101,6 +114,16 @@ async def all_due(tx: Tx) -> None:
 async def lock_delivery(tx: Tx, delivery: Delivery) -> Record | None:
     """The event of an open delivery, its row locked; None when it is done, parked or in other hands."""
     return await tx.conn.fetchrow(LOCK_DELIVERY, *delivery)
+
+
+async def claim(tx: Tx, delivery: Delivery) -> Record | None:
+    """The event of an open errand, taken for one lease; None when it is done, parked or taken."""
+    return await tx.conn.fetchrow(CLAIM, *delivery, tx.now, float(LEASE_SECONDS))
+
+
+async def put_back(tx: Tx, delivery: Delivery) -> None:
+    """Leave a delivery to somebody else, soon."""
+    await tx.conn.execute(PUT_BACK, *delivery, tx.now)
 
 
 async def renew(tx: Tx, delivery: Delivery) -> None:

@@ -9,6 +9,8 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from asyncpg import Record
+
 from server.core.database import Database
 from server.core.errors import Problem
 from server.core.events import Event
@@ -30,15 +32,17 @@ class Runner:
 
     def __init__(self, database: Database, house: Mapping[str, object]) -> None:
         self._database = database
+        self._steps = dict(STEPS)
         self._bound: dict[str, Callable[..., Awaitable[None]]] = {
             name: step.bound(house) for name, step in STEPS.items()
         }
-        self.known = list(STEPS)
+        self.known = list(self._steps)
 
     async def execute(self, delivery: Delivery) -> None:
         """Run one delivery; a failure is counted on its row and never raised."""
-        step = STEPS.get(delivery[1])
-        if step is None:  # a newer worker's: its lease runs out, and one that knows it takes it
+        step = self._steps.get(delivery[1])
+        if step is None:
+            await self._leave_to_a_newer_worker(delivery)
             return
         try:
             if step.is_errand:
@@ -61,12 +65,9 @@ class Runner:
 
     async def _run_errand(self, step: Step, delivery: Delivery) -> None:
         async def claim(tx: Tx) -> Event | None:
-            event = await self._event_of(tx, delivery)
-            if event is not None:
-                await queries.renew(tx, delivery)
-            return event
+            return self._unpacked(await queries.claim(tx, delivery))
 
-        event = await self._database.write(claim, source="worker")
+        event = await self._database.brief(claim)
         if event is None:
             return
         run = self._database.run(
@@ -78,19 +79,24 @@ class Runner:
                 await self._bound[step.name](run, event)
         finally:
             await end_tasks([renewing])
-        await self._database.write(lambda tx: queries.done(tx, delivery), source="worker")
+        await self._database.brief(lambda tx: queries.done(tx, delivery))
 
     async def _keep_lease(self, delivery: Delivery) -> None:
         while True:
             await asyncio.sleep(LEASE_SECONDS / 3)
             with contextlib.suppress(Problem):
-                await self._database.write(lambda tx: queries.renew(tx, delivery), source="worker")
+                await self._database.brief(lambda tx: queries.renew(tx, delivery))
+
+    async def _leave_to_a_newer_worker(self, delivery: Delivery) -> None:
+        """Only workers that know the step sweep it, so one of them sends it in a second, not when the lease ends."""
+        with contextlib.suppress(Problem):
+            await self._database.brief(lambda tx: queries.put_back(tx, delivery))
 
     async def _event_of(self, tx: Tx, delivery: Delivery) -> Event | None:
-        row = await queries.lock_delivery(tx, delivery)
-        if row is None:
-            return None
-        return unpack_payload(row["name"], row["payload"], self._database.cipher)
+        return self._unpacked(await queries.lock_delivery(tx, delivery))
+
+    def _unpacked(self, row: Record | None) -> Event | None:
+        return None if row is None else unpack_payload(row["name"], row["payload"], self._database.cipher)
 
     async def _count_failure(self, delivery: Delivery, error: Exception) -> None:
         pause = FIRST_PAUSE_SECONDS * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
@@ -100,7 +106,7 @@ class Runner:
             return await queries.failed(tx, delivery, what, pause)
 
         try:
-            row = await self._database.write(count, source="worker")
+            row = await self._database.brief(count)
         except Problem:  # the database is away too: the lease runs out and the sweep tries again
             return
         if row is not None:

@@ -134,7 +134,11 @@ def _body_schema(route: Route, path_names: list[str]) -> dict[str, Any] | None:
     schema = route.ask.model_json_schema(ref_template=REF)
     properties = {name: inner for name, inner in schema.get("properties", {}).items() if name not in path_names}
     required = [name for name in schema.get("required", []) if name not in path_names]
-    body: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    body: dict[str, Any] = {
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": schema.get("additionalProperties", True),
+    }
     if required:
         body["required"] = required
     return body
@@ -158,8 +162,8 @@ def _responses(route: Route) -> dict[str, Any]:
         by_status.setdefault(kind.status, set()).add(kind.code)
     good = {"description": "Done."} | ({"content": _content(route)} if route.result is not type(None) else {})
     responses[str(route.status)] = good
-    if route.status == 201 and route.idempotent is not Idempotent.NO:
-        responses["200"] = good
+    if route.status == 201 and route.idempotent is Idempotent.INSIDE:
+        responses["200"] = good  # asking again for what one already holds
     for status, codes in sorted(by_status.items()):
         responses[str(status)] = {
             "description": "A problem: " + ", ".join(sorted(codes)) + ".",

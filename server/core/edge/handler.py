@@ -78,6 +78,7 @@ class Edge:
         call = request.get(CALL)
         nonce = call.nonce if call is not None else ""
         is_api = call is None or not call.is_page
+        response.headers.pop("Server", None)  # names and versions of parts are nobody's business
         for name, value in security_headers(self._settings, nonce, is_api=is_api).items():
             response.headers.setdefault(name, value)
         if call is not None:
