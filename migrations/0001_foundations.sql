@@ -99,8 +99,8 @@ begin
         (either ->> 'id')::uuid,
         case when tg_argv[0] = 'patients' then either ->> 'id' else either ->> 'patient_id' end::uuid,
         fields,
-        case when was is not null then sha256(convert_to(was::text, 'UTF8')) end,
-        case when is_now is not null then sha256(convert_to(is_now::text, 'UTF8')) end
+        case when tg_op <> 'INSERT' then sha256(convert_to(old::text, 'UTF8')) end,
+        case when tg_op <> 'DELETE' then sha256(convert_to(new::text, 'UTF8')) end
     );
     return null;
 end

@@ -188,7 +188,7 @@ class Database:
         raise AssertionError("unreachable")
 
     async def brief(self, body: Body[R]) -> R:
-        """Run a body of one statement, which is its own transaction: the plumbing that needs no settings and no flush."""
+        """Run a body of one statement, which is its own transaction: plumbing, without settings and flush."""
         try:
             async with self._turns, self.pool.acquire(timeout=5) as conn:
                 tx = Tx(conn, self.clock(), SYSTEM)
