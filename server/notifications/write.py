@@ -24,6 +24,9 @@ from server.notifications.calendar_file import attached, calendar_file
 from server.notifications.events import NotificationQueued
 from server.notifications.models import Channel, Content, Letter, Meeting
 
+_INDIA = frozenset({"Asia/Kolkata", "Asia/Calcutta"})
+_INDIAN_TIME = {"en": "Indian time (IST)", "hi": "भारतीय समय (IST)"}
+
 
 async def write_letter(tx: Tx, letter: Letter, *, cipher: Cipher, settings: Settings) -> bool:
     """Write a mail, and its SMS where the letter has one, to be sent; False when this cause has its letter already."""
@@ -97,7 +100,7 @@ def _render(letter: Letter, reader: Person, meeting: Meeting | None, settings: S
 
     def when(at: datetime) -> str:
         moment = format_datetime(at, "EEEE, d MMMM y, HH:mm", tzinfo=zone, locale=language)
-        return f"{moment} ({get_timezone_name(at.astimezone(zone), locale=language)}, {reader.time_zone})"
+        return f"{moment}, {_zone_name(reader.time_zone, language, at)}"
 
     def clock(at: datetime) -> str:
         return format_datetime(at, "HH:mm", tzinfo=zone, locale=language)
@@ -116,6 +119,13 @@ def _render(letter: Letter, reader: Person, meeting: Meeting | None, settings: S
         clock=clock,
         money=money,
     )
+
+
+def _zone_name(zone: str, language: str, at: datetime) -> str:
+    """As the pages say it; a zone of elsewhere with its id too, since few know such names."""
+    if zone in _INDIA:
+        return _INDIAN_TIME[language]
+    return f"{get_timezone_name(at.astimezone(ZoneInfo(zone)), locale=language)} ({zone})"
 
 
 @cache
