@@ -56,7 +56,7 @@ class BoundRooms:
     ) -> None:
         self._cipher = cipher
         self._database = database
-        self._calls = open_calls(redis, feeds, publisher, database.clock, self._may_call)
+        self._calls = open_calls(settings, redis, feeds, publisher, database.clock, self._may_call)
         self._tasks: set[asyncio.Task[None]] = set()
         self.rooms: list[LiveRoom] = [
             slots_room(settings),

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from realtime.delivery.commands import Command, bound, command
 from realtime.delivery.connections import Socket
 from realtime.delivery.feed import Feeds
+from realtime.rooms.call_quality import count_quality
 from realtime.video import (
     Calls,
     FallbackCallStore,
@@ -17,6 +18,7 @@ from realtime.video import (
     LeaveCall,
     MemoryCallStore,
     RedisCallStore,
+    Turn,
     add_candidates,
     describe,
     join_call,
@@ -34,6 +36,7 @@ from server.core.errors import NotFound
 from server.core.models import Done
 from server.core.publish import Publisher
 from server.core.routes import signed_in
+from server.core.settings import Settings
 
 
 class RoomBus:
@@ -53,10 +56,20 @@ class RoomBus:
             self._publisher.raw(room, type, data, self._clock(), to=to)
 
 
-def open_calls(redis: Redis, feeds: Feeds, publisher: Publisher, clock: Clock, may_join: MayJoin) -> Calls:
+def open_calls(
+    settings: Settings, redis: Redis, feeds: Feeds, publisher: Publisher, clock: Clock, may_join: MayJoin
+) -> Calls:
     """All that the commands of a call need, on this process."""
     store = FallbackCallStore(RedisCallStore(redis), MemoryCallStore())
-    return Calls(store=store, bus=RoomBus(feeds, publisher, clock), clock=clock, may_join=may_join)
+    secret = settings.turn_secret.get_secret_value() if settings.turn_secret else ""
+    return Calls(
+        store=store,
+        bus=RoomBus(feeds, publisher, clock),
+        clock=clock,
+        may_join=may_join,
+        turn=Turn(settings.turn_urls, secret),
+        hear_quality=count_quality,
+    )
 
 
 def call_commands(calls: Calls, feeds: Feeds) -> list[Command]:

@@ -94,6 +94,13 @@ class Settings(BaseSettings):
     mail_from: str = Field(default="Amrutam <no-reply@amrutam.local>", description="Sender of every mail.")
     clinic_phone: str = Field(default="+91 00000 00000", description="Where a patient phones when video fails.")
 
+    turn_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Relays for calls that cannot go straight, turn: or turns:, comma separated."
+    )
+    turn_secret: SecretStr | None = Field(
+        default=None, description="The relays' shared secret (coturn's static-auth-secret)."
+    )
+
     hold_minutes: int = Field(default=15, ge=1, le=120, description="How long an unpaid booking keeps its slot.")
     slots_days_ahead: int = Field(default=60, ge=1, le=366, description="How far ahead slots are made.")
     lead_minutes: int | None = Field(default=None, ge=0, le=10080, description="Minimum notice; by profile 0 or 10.")
@@ -103,7 +110,7 @@ class Settings(BaseSettings):
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged.")
     data_dir: Path | None = Field(default=None, description="Folder of the embedded services; `up` sets it.")
 
-    @field_validator("allowed_origins", "trusted_proxies", "old_key_encryption_keys", mode="before")
+    @field_validator("allowed_origins", "trusted_proxies", "old_key_encryption_keys", "turn_urls", mode="before")
     @classmethod
     def split_commas(cls, value: object) -> object:
         if isinstance(value, str):
@@ -115,6 +122,14 @@ class Settings(BaseSettings):
     def are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for network in value:
             ipaddress.ip_network(network, strict=False)
+        return value
+
+    @field_validator("turn_urls")
+    @classmethod
+    def are_relays(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for url in value:
+            if not url.startswith(("turn:", "turns:")):
+                raise ValueError("every address must begin with turn: or turns:")
         return value
 
     @field_validator("public_url")
@@ -143,6 +158,12 @@ class Settings(BaseSettings):
     def certificate_has_its_key(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError(f"{PREFIX}TLS_CERT and {PREFIX}TLS_KEY belong together: one of them is missing")
+        return self
+
+    @model_validator(mode="after")
+    def relays_have_their_secret(self) -> Self:
+        if bool(self.turn_urls) != bool(self.turn_secret and self.turn_secret.get_secret_value()):
+            raise ValueError(f"{PREFIX}TURN_URLS and {PREFIX}TURN_SECRET belong together: one of them is missing")
         return self
 
     @property
