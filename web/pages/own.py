@@ -96,9 +96,9 @@ async def change_account(run: Run, ask: AccountForm, *, cipher: Cipher) -> SeeOt
 
 
 async def show_security(run: Run, ask: Nothing, *, cipher: Cipher, settings: Settings) -> SecurityView:
-    """The second factor and the sessions."""
+    """The second factor and the sessions; who was sent here to confirm finds the form for it."""
     del ask
-    return await _security(run, cipher, settings)
+    return await _security(run, cipher, settings, must_confirm=_is_stale(run))
 
 
 async def confirm_by_form(
@@ -115,8 +115,7 @@ async def confirm_by_form(
 
 async def begin_totp(run: Run, ask: Nothing, *, cipher: Cipher, settings: Settings) -> SecurityView:
     """Show a fresh secret, once, as text and as a QR code."""
-    actor = run.actor
-    if actor.auth_at is None or (run.now - actor.auth_at).total_seconds() > STEP_UP_SECONDS:
+    if _is_stale(run):
         return await _security(run, cipher, settings, must_confirm=True, problem=StepUpRequired())
     try:
         made = await run(partial(enrol_totp, cipher=cipher), ask)
@@ -175,6 +174,12 @@ def _account(me: Me) -> AccountView:
         time_zone=me.time_zone,
         time_zones=sorted(available_timezones()),
     )
+
+
+def _is_stale(run: Run) -> bool:
+    """Whether it is too long ago that this person proved who they are."""
+    at = run.actor.auth_at
+    return at is None or (run.now - at).total_seconds() > STEP_UP_SECONDS
 
 
 async def _security(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import cast
 
 from pydantic import BaseModel
@@ -19,6 +20,8 @@ from web.frame import Frame, FrameUser, Notice
 from web.rendering import Pages
 from web.views import ProblemView, SlotItem
 from web.words import NOTICES
+
+WORTH_SAYING_SECONDS = 20
 
 
 class Site:
@@ -44,6 +47,7 @@ class Site:
             title=problem.title,
             detail=problem.detail,
             request_id=call.request_id,
+            retry_at=self._retry_at(problem),
             alternatives=[SlotItem.model_validate(slot) for slot in alternatives],
         )
         try:
@@ -51,6 +55,14 @@ class Site:
         except Problem:
             frame = self._bare_frame(call, None)
         return self._pages.render("error.html", view, frame)
+
+    def _retry_at(self, problem: Problem) -> datetime | None:
+        """The minute from which it may be tried again; a wait of seconds needs no clock."""
+        seconds = problem.retry_after_seconds
+        if seconds is None or seconds < WORTH_SAYING_SECONDS:
+            return None
+        at = self._clock() + timedelta(seconds=seconds)
+        return at.replace(second=0, microsecond=0) + timedelta(minutes=1)  # the page says minutes: never too early
 
     async def _frame(self, call: Call) -> Frame:
         user_id = call.actor.user_id
