@@ -6,7 +6,7 @@ import json
 import re
 from typing import cast
 
-from server.core.errors import Malformed, TooLarge
+from server.core.errors import FieldError, Malformed, TooLarge
 
 MOST_BYTES = 64 * 1024
 MOST_DEPTH = 32
@@ -32,9 +32,11 @@ def parse(body: bytes) -> object:
         members += len(items)
         if members > MOST_MEMBERS:
             raise Malformed(f"More than {MOST_MEMBERS} members.")
-        found = dict(items)
-        if len(found) != len(items):
-            raise Malformed("A key stands twice in one object.")
+        found: dict[str, object] = {}
+        for key, value in items:
+            if key in found:
+                raise _malformed("A key stands twice in one object.", key)
+            found[key] = value
         return found
 
     try:
@@ -46,35 +48,42 @@ def parse(body: bytes) -> object:
 
 
 def check(value: object) -> None:
-    """The same bounds for what another library has parsed (a socket's packet). Raises Malformed."""
-    stack: list[tuple[object, int]] = [(value, 0)]
+    """The same bounds for what another library has parsed (a socket's packet). Raises Malformed, with the field."""
+    stack: list[tuple[object, int, str]] = [(value, 0, "")]
     members = 0
     while stack:
-        item, depth = stack.pop()
+        item, depth, field = stack.pop()
         if depth > MOST_DEPTH:
-            raise Malformed(f"Nested deeper than {MOST_DEPTH}.")
+            raise _malformed(f"Nested deeper than {MOST_DEPTH}.", field)
         if isinstance(item, str):
             if _SURROGATE_OR_NUL.search(item):
-                raise Malformed("Text holds NUL or half a character.")
+                raise _malformed("Text holds NUL or half a character.", field)
         elif isinstance(item, dict):
             held = cast("dict[object, object]", item)
             members += len(held)
             for key, inner in held.items():
-                stack.append((key, depth + 1))
-                stack.append((inner, depth + 1))
+                stack.append((key, depth + 1, field))
+                stack.append((inner, depth + 1, field or str(key)))
         elif isinstance(item, list):
             entries = cast("list[object]", item)
             members += len(entries)
-            stack.extend((inner, depth + 1) for inner in entries)
+            stack.extend((inner, depth + 1, field) for inner in entries)
         elif isinstance(item, float):
             if item != item or item in (float("inf"), float("-inf")):
-                raise Malformed("Numbers must be finite.")
+                raise _malformed("Numbers must be finite.", field)
         elif isinstance(item, int) and not isinstance(item, bool) and abs(item) > MOST_INT:
-            raise Malformed("A whole number is beyond 2^53.")
+            raise _malformed("A whole number is beyond 2^53.", field)
         elif isinstance(item, bytes):
-            raise Malformed("Binary is not taken here.")
+            raise _malformed("Binary is not taken here.", field)
         if members > MOST_MEMBERS:
             raise Malformed(f"More than {MOST_MEMBERS} members.")
+
+
+def _malformed(detail: str, field: str) -> Malformed:
+    """The refusal, with the outermost field that holds what is wrong (a key may itself be the rubbish: then without)."""
+    if not field or len(field) > 200 or _SURROGATE_OR_NUL.search(field):
+        return Malformed(detail)
+    return Malformed(detail, errors=[FieldError(field=field, code="malformed", message=detail)])
 
 
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -94,9 +103,8 @@ def _deepest(body: bytes) -> int:
 
 
 def _int(digits: str) -> int:
-    if len(digits) > 17 or abs(int(digits)) > MOST_INT:
-        raise Malformed("A whole number is beyond 2^53.")
-    return int(digits)
+    # Thousands of digits take a long time to read: they become one number that `check` refuses, naming the field.
+    return int(digits) if len(digits) <= 17 else MOST_INT + 1
 
 
 def _no_constant(name: str) -> object:

@@ -105,7 +105,12 @@ class Edge:
                     return self._replies.to_login(call)
                 return await self._replies.refuse(problem, call)
             except Problem as problem:
-                return await self._replies.refuse(problem, call)
+                refused = await self._replies.refuse(problem, call)
+                if request.content.exception() is not None:
+                    # The body broke: what follows on this connection cannot be told from it, and nobody reads on.
+                    refused.force_close()
+                    request.content.feed_eof()
+                return refused
             except web.HTTPException as answer:
                 if answer.status < 400:
                     raise
@@ -186,7 +191,7 @@ class Edge:
         if not route.lock:
             yield
             return
-        async with herd_lock(self._redis, route.lock.format(**fields)):
+        async with herd_lock(self._redis, self._database.publisher, route.lock.format(**fields)):
             yield
 
 
