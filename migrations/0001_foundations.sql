@@ -15,7 +15,7 @@ create function act_time() returns timestamptz
     language plpgsql stable parallel safe
 as $$
 begin
-    return coalesce(nullif(current_setting('amrutam.now', true), '')::timestamptz, clock_timestamp());
+    return coalesce(nullif(split_part(current_setting('amrutam.tx', true), '|', 5), '')::timestamptz, clock_timestamp());
 end
 $$;
 
@@ -75,7 +75,9 @@ declare
     is_now jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
     either jsonb := coalesce(is_now, was);
     fields text[] := '{}';
-    entry uuid := id_at(act_time());
+    -- actor | role | request | source | now, as the application set it for this transaction; '' on a reused connection.
+    act text[] := string_to_array(coalesce(current_setting('amrutam.tx', true), ''), '|', '');
+    entry uuid := id_at(coalesce(act[5]::timestamptz, clock_timestamp()));
 begin
     if tg_op = 'UPDATE' then
         select coalesce(array_agg(n.key order by n.key), '{}') into fields
@@ -90,10 +92,10 @@ begin
     values (
         entry,
         id_time(entry),
-        nullif(current_setting('amrutam.actor', true), '')::uuid,
-        nullif(current_setting('amrutam.role', true), ''),
-        coalesce(nullif(current_setting('amrutam.source', true), ''), 'database'),
-        nullif(current_setting('amrutam.request', true), ''),
+        act[1]::uuid,
+        act[2],
+        coalesce(act[4], 'database'),
+        act[3],
         lower(tg_op),
         tg_argv[0],
         (either ->> 'id')::uuid,

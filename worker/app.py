@@ -34,6 +34,7 @@ from worker.ticks import keep_ticking
 log = logging.getLogger(__name__)
 MARKER = "amrutam:marker"
 AT_ONCE = 16
+GATHER_SECONDS = 0.03
 NICE = 10  # on a shared machine letters wait for bookings, not bookings for letters
 
 
@@ -48,6 +49,8 @@ class Worker:
         self._broker, self._hand_over = make_broker(settings, self._runner.execute)
         self._nudged = asyncio.Event()
         self._here = asyncio.Semaphore(AT_ONCE)
+        self._running: set[asyncio.Task[None]] = set()
+        self._redis_answers = True
         self._ticks = ticks_of(settings, cipher)
 
     async def run(self) -> None:
@@ -61,7 +64,8 @@ class Worker:
             for task in ended:  # none of them ends by itself: what one died of ends the worker
                 task.result()
         finally:
-            await end_tasks(tasks)
+            self._broker.closing = True
+            await end_tasks([*tasks, *self._running])
 
     async def _announce(self) -> None:
         steps = {step.name: step.event.name for step in STEPS.values()}
@@ -80,6 +84,8 @@ class Worker:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1):
                     await self._nudged.wait()
+                # What comes in these milliseconds is relayed in one statement: under a rush that is one for dozens.
+                await asyncio.sleep(GATHER_SECONDS)
             self._nudged.clear()
             try:
                 while deliveries := await self._database.brief(queries.relay):
@@ -91,18 +97,23 @@ class Worker:
         while True:
             await asyncio.sleep(1)
             try:
-                if await self._redis_was_emptied():
+                if await self._redis_forgot():
                     await self._database.brief(queries.all_due)
                 while deliveries := await self._database.brief(lambda tx: queries.sweep(tx, self._runner.known)):
                     await self._send(deliveries)
             except Problem:
                 log.warning("the sweep waits for the database")
 
-    async def _redis_was_emptied(self) -> bool:
+    async def _redis_forgot(self) -> bool:
+        """Whether the messages in Redis cannot be counted on: it was emptied, or it has just gone away with them."""
+        answered = self._redis_answers
         try:
-            return bool(await self._redis.set(MARKER, "1", nx=True))
+            emptied = bool(await self._redis.set(MARKER, "1", nx=True))
         except REDIS_AWAY:
-            return False
+            self._redis_answers = False
+            return answered
+        self._redis_answers = True
+        return emptied
 
     async def _send(self, deliveries: list[Delivery]) -> None:
         """Hand deliveries to the queue; with Redis away this worker runs them itself."""
@@ -111,8 +122,18 @@ class Worker:
                 await self._hand_over(delivery)
             except Exception as error:
                 log.debug("queue away; running here", extra={"error": type(error).__name__})
-                async with self._here:
-                    await self._runner.execute(delivery)
+                await self._run_here(delivery)
+
+    async def _run_here(self, delivery: Delivery) -> None:
+        """Begin a delivery in this process: a slow errand must not hold up the relay, nor the sweep."""
+        await self._here.acquire()
+        task = asyncio.create_task(self._runner.execute(delivery))
+        self._running.add(task)
+        task.add_done_callback(self._ran)
+
+    def _ran(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._here.release()
 
     async def _hear_nudges(self) -> None:
         while True:
@@ -153,6 +174,8 @@ async def run_worker(settings: Settings) -> None:
         worker = asyncio.create_task(Worker(settings, database, redis, cipher).run())
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({worker, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)  # a second one ends it at once
         if worker.done():
             worker.result()
         await end_tasks([worker, stopped])

@@ -1,8 +1,7 @@
 -- One booking as SQL alone, in the round trips of the real one: settings, the folded statement, the flush, commit.
 -- What the server adds is everything else: HTTP, session, limits, checks, encryption, the Redis lock, publishing.
 begin;
-select set_config('amrutam.role', 'PATIENT', true), set_config('amrutam.source', 'rest', true),
-       set_config('amrutam.now', clock_timestamp()::text, true);
+select set_config('amrutam.tx', '|PATIENT||rest|' || clock_timestamp()::text, true);
 with wanted as (
     select b.slot_id, b.patient_id, b.patient_n, uuidv7() as consultation_id
       from bench_bookings b where b.n = (select nextval('bench_next'))

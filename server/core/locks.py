@@ -1,48 +1,49 @@
 """The herd's lock: SET NX PX around a transaction, so that the losers of a hot slot are told at the door.
 
-It is never the proof. With Redis away, or the lease lost, the conditional update in the database decides alone.
+It is never the proof. With Redis away, or the lease lost, the conditional update in the database decides alone. The
+release (compare and delete) travels with what the publisher carries after the commit: nobody waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncGenerator
 
 from redis.asyncio import Redis
-from redis.exceptions import LockNotOwnedError
 
+from server.core.publish import Publisher
 from server.core.valkey import REDIS_AWAY
 
-LEASE_SECONDS = 5.0
+LEASE_MS = 5000
 LONGEST_WAIT_SECONDS = 1.0
 
 
 @contextlib.asynccontextmanager
-async def herd_lock(redis: Redis, name: str) -> AsyncGenerator[bool]:
+async def herd_lock(redis: Redis, publisher: Publisher, name: str) -> AsyncGenerator[bool]:
     """Hold the lock `name` while the block runs; yields whether it is held.
 
     Who does not get it waits until it is free, a second at most, and then goes on without it: by then the row says
     who won, and reading it is quick.
     """
-    lock = redis.lock(f"amrutam:lock:{name}", timeout=LEASE_SECONDS, blocking=False)
+    key, token = f"amrutam:lock:{name}", secrets.token_hex(8)
     try:
-        held = await lock.acquire()
+        held = await redis.set(key, token, nx=True, px=LEASE_MS)
     except REDIS_AWAY:
         yield True
         return
     if not held:
-        await _wait_until_free(redis, lock.name)
+        await _wait_until_free(redis, key)
         yield False
         return
     try:
         yield True
     finally:
-        with contextlib.suppress(LockNotOwnedError, *REDIS_AWAY):
-            await lock.release()
+        publisher.release(key, token)
 
 
-async def _wait_until_free(redis: Redis, key: str | bytes | memoryview) -> None:
+async def _wait_until_free(redis: Redis, key: str) -> None:
     pause = 0.01
     waited = 0.0
     while waited < LONGEST_WAIT_SECONDS:

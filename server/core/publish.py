@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 OUTBOX_CHANNEL = "amrutam:outbox"
 CONTROL_CHANNEL = "amrutam:control"
 DROP = b""  # in the queue: delete this key, instead of publishing on it
+FREE = b"free:"  # in the queue: delete this key if it holds what follows
+COMPARE_AND_DELETE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 MOST_WAITING = 10_000
 
 
@@ -81,6 +83,10 @@ class Publisher:
         head = {"o": None, "t": type_, "at": rfc3339(at), "room": room, "to": to}
         self._put(room_channel(room), seal_envelope(self._cipher, head, packed))
 
+    def release(self, key: str, token: str) -> None:
+        """Free a lock that holds this token."""
+        self._put(key, FREE + token.encode())
+
     def tell(self, events: Sequence[Event]) -> None:
         """After a commit: drop what it made stale, and tell every process what each must hear at once."""
         for event in events:
@@ -105,6 +111,9 @@ class Publisher:
                 for channel, message in batch:
                     if message == DROP:
                         pipe.unlink(channel)
+                        continue
+                    if message.startswith(FREE):
+                        pipe.eval(COMPARE_AND_DELETE, 1, channel, message.removeprefix(FREE))
                         continue
                     if channel == OUTBOX_CHANNEL:
                         if seen_outbox:
