@@ -37,6 +37,10 @@ VERSION = "0.1.0"
 DRAIN_SECONDS = 12
 
 
+class CannotListen(Exception):
+    """The address cannot be listened on: in use, or not this machine's."""
+
+
 @dataclass(slots=True)
 class Server:
     """One server process' parts, for whoever runs it (and for the tests)."""
@@ -111,7 +115,10 @@ async def open_server(settings: Settings, *, only: str | None = None) -> AsyncGe
 
 
 async def serve(settings: Settings, *, only: str | None = None, sock: socket.socket | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, then drain: stop accepting, say bye to sockets, let requests finish."""
+    """Serve until SIGTERM or SIGINT, then drain: stop accepting, say bye to sockets, let requests finish.
+
+    A second signal ends the process at once. Raises CannotListen.
+    """
     set_up_logs(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -123,9 +130,15 @@ async def serve(settings: Settings, *, only: str | None = None, sock: socket.soc
         )
         await runner.setup()
         site = _site(runner, settings, sock)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            await runner.cleanup()
+            raise CannotListen(f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}") from error
         log.info("serving", extra={"port": settings.port})
         await stop.wait()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)  # the next one has its own way: it does not wait
         server.probes.draining = True
         await site.stop()
         with contextlib.suppress(TimeoutError):
@@ -142,7 +155,7 @@ def _site(runner: web.AppRunner, settings: Settings, sock: socket.socket | None)
         tls.load_cert_chain(settings.tls_cert, settings.tls_key)
     if sock is not None:
         return web.SockSite(runner, sock, ssl_context=tls)
-    return web.TCPSite(runner, settings.host, settings.port, ssl_context=tls, reuse_port=True)
+    return web.TCPSite(runner, settings.host, settings.port, ssl_context=tls)
 
 
 def _mount_documents(app: web.Application, routes: list[Route], asyncapi: dict[str, Any]) -> None:

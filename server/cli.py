@@ -68,10 +68,14 @@ def serve(
 ) -> None:
     """Run one HTTP and socket server process until it is told to stop."""
     settings = _settings()
+    from server.app import CannotListen
     from server.app import serve as run
 
     sock = socket.socket(fileno=listen_fd) if listen_fd is not None else None
-    _run(lambda: run(settings, only=only, sock=sock))
+    try:
+        _run(lambda: run(settings, only=only, sock=sock))
+    except CannotListen as error:
+        _give_up(error)
 
 
 @app.command()
