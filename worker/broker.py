@@ -12,6 +12,8 @@ from typing import cast
 from uuid import UUID
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from taskiq_redis import ListQueueBroker
 
 from server.core.settings import Settings
@@ -26,12 +28,16 @@ Execute = Callable[[Delivery], Awaitable[None]]
 class WaitingBroker(ListQueueBroker):
     """The list broker, with a pause between connection errors: with Redis away the original logs in a hot loop."""
 
+    closing = False
+    """Set when the worker ends. A cancellation that the client library swallows would be waited for without end: taskiq
+    shields that wait."""
+
     async def listen(self) -> AsyncGenerator[bytes, None]:
-        """Messages as they come; a second of patience after each error."""
-        while True:
+        """Messages as they come, until closing; half a second of patience after each error."""
+        while not self.closing:
             try:
                 async with Redis(connection_pool=self.connection_pool) as redis:
-                    while True:
+                    while not self.closing:
                         popped = await redis.brpop([self.queue_name], timeout=1)
                         if popped is not None:
                             yield cast("bytes", popped[1])
@@ -52,6 +58,7 @@ def make_broker(settings: Settings, execute: Execute) -> tuple[WaitingBroker, Se
         timeout=2,
         socket_timeout=3,
         socket_connect_timeout=1,
+        retry=Retry(NoBackoff(), 0),  # the worker has its own way with a lost Redis
     )
 
     async def run_step(event_id: str, step: str) -> None:
