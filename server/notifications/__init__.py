@@ -1,5 +1,6 @@
 """Notifications: letters in the reader's language, reminders, calendar files, the inbox of the demo."""
 
+from server.notifications.calendar_file import calendar_file
 from server.notifications.events import NotificationQueued
 from server.notifications.models import Content, Letter, Meeting
 from server.notifications.remind import drop_reminders, plan_reminders, send_due_reminders
@@ -14,6 +15,7 @@ __all__ = [
     "Notification",
     "NotificationQueued",
     "Opened",
+    "calendar_file",
     "calendar_of",
     "deliver",
     "drop_reminders",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parseaddr
-from typing import Literal
+from typing import Any, Literal, cast
 
 from icalendar import Calendar, Event, vCalAddress, vText
 
@@ -24,12 +24,13 @@ def calendar_file(
     now: datetime,
 ) -> bytes:
     """An invitation, its update, or its cancellation. Nothing in it tells the specialty or the reason."""
-    event = Event()
+    event = cast("Any", Event())  # its `add` takes whatever a property may hold
     event.add("uid", f"{meeting.consultation_id}@amrutam")
     event.add("dtstamp", now)
     event.add("sequence", meeting.sequence + (1 if method == "cancel" else 0))
-    event.add("dtstart", meeting.start_time)
-    event.add("dtend", meeting.end_time)
+    # In UTC, whatever zone the moments came in: no VTIMEZONE that a calendar could misread in summer.
+    event.add("dtstart", meeting.start_time.astimezone(UTC))
+    event.add("dtend", meeting.end_time.astimezone(UTC))
     event.add("summary", f"{SUMMARY[language]}: {meeting.doctor_name}")
     event.add("url", meeting.link)
     event.add("location", meeting.link)
@@ -37,12 +38,12 @@ def calendar_file(
     event.add("class", "PRIVATE")
     event.add("organizer", _address(organizer, "Amrutam"))
     event.add("attendee", _address(attendee, ""), encode=0)
-    calendar = Calendar()
+    calendar = cast("Any", Calendar())
     calendar.add("prodid", "-//Amrutam//Consultations//EN")
     calendar.add("version", "2.0")
     calendar.add("method", method.upper())
     calendar.add_component(event)
-    return calendar.to_ical()
+    return bytes(calendar.to_ical())
 
 
 def attached(content: bytes, method: str) -> Attachment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -21,6 +22,11 @@ class Attachment(Model):
     filename: Annotated[str, Level.INTERNAL]
     content_type: Annotated[str, Level.INTERNAL]
     content_base64: Annotated[str, Level.CRITICAL]
+
+    @property
+    def content(self) -> bytes:
+        """The file itself."""
+        return base64.b64decode(self.content_base64)
 
 
 class Content(Model):

@@ -44,6 +44,10 @@ async def send_due_reminders(tx: Tx, *, cipher: Cipher, settings: Settings) -> b
         if meeting is None or meeting["start_time"] <= tx.now:
             await queries.drop_reminders(tx, row["consultation_id"], [row["kind"]])
             continue
+        if (due := meeting["start_time"] - AHEAD[row["kind"]]) > tx.now:
+            # The meeting has moved, and the step that moves its reminders has not run yet.
+            await queries.make_reminders(tx, row["consultation_id"], meeting["patient_id"], [(row["kind"], due)])
+            continue
         letter = Letter(
             kind="reminder",
             user_id=meeting["user_id"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
@@ -88,9 +87,7 @@ def as_email(content: Content, sender: str, message_id: str) -> EmailMessage:
     for attachment in content.attachments:
         kind, _, parameters = attachment.content_type.partition(";")
         main, _, sub = kind.partition("/")
-        mail.add_attachment(
-            base64.b64decode(attachment.content_base64), maintype=main, subtype=sub, filename=attachment.filename
-        )
+        mail.add_attachment(attachment.content, maintype=main, subtype=sub, filename=attachment.filename)
         part = next(reversed(list(mail.iter_attachments())))
         for parameter in filter(None, (text.strip() for text in parameters.split(";"))):
             name, _, value = parameter.partition("=")

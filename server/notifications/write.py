@@ -13,7 +13,7 @@ from babel.dates import format_datetime, get_timezone_name
 from babel.numbers import format_currency
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from server.accounts import Person, person
+from server.accounts import Person, Reminders, person
 from server.core.cipher import Cipher, Place
 from server.core.errors import NotFound
 from server.core.ids import ConsultationId, new_id
@@ -29,8 +29,12 @@ _INDIAN_TIME = {"en": "Indian time (IST)", "hi": "भारतीय समय (
 
 
 async def write_letter(tx: Tx, letter: Letter, *, cipher: Cipher, settings: Settings) -> bool:
-    """Write a mail, and its SMS where the letter has one, to be sent; False when this cause has its letter already."""
+    """Write a mail, and its SMS where the letter has one, to be sent; False when this cause has its letter already.
+
+    A reminder comes by the ways its reader wants; everything else is always told.
+    """
     reader = await person(tx, letter.user_id, cipher)
+    ways = reader.reminders if letter.kind == "reminder" else Reminders()
     meeting = await meeting_of(tx, letter.consultation_id) if letter.consultation_id else None
     text = _render(letter, reader, meeting, settings)
     subject, _, body = text.partition("\n\n")
@@ -50,10 +54,11 @@ async def write_letter(tx: Tx, letter: Letter, *, cipher: Cipher, settings: Sett
         },
         attachments=attachments,
     )
-    written = await _queue(tx, letter, "mail", mail, cipher)
-    if written and letter.sms and reader.phone:
+    written = ways.mail and await _queue(tx, letter, "mail", mail, cipher)
+    if letter.sms and ways.sms and reader.phone:
         first = body.strip().split("\n\n")[1 if "\n\n" in body.strip() else 0]
-        await _queue(tx, letter, "sms", Content(to=reader.phone, text=f"Amrutam: {first}"), cipher)
+        short = Content(to=reader.phone, text=f"Amrutam: {first}")
+        written = await _queue(tx, letter, "sms", short, cipher) or written
     return written
 
 
