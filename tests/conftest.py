@@ -92,6 +92,9 @@ def services() -> Iterator[Services]:
         loop.run_until_complete(running.start())
         yield running
     finally:
+        # Nothing of this run is wanted again: no checkpoint of a hundred databases.
+        loop.run_until_complete(running.pg.kill())
+        loop.run_until_complete(running.valkey.kill())
         loop.run_until_complete(running.stack.aclose())
         loop.close()
         shutil.rmtree(folder, ignore_errors=True)
