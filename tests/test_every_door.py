@@ -7,15 +7,18 @@ from collections.abc import Iterable
 from ipaddress import ip_network
 from typing import Any
 from unittest.mock import Mock
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from aiohttp.test_utils import make_mocked_request
+from socketio.exceptions import ConnectionError as SocketRefused
 
-from server.accounts import Passwords, Throttle
+from realtime.delivery.client import LiveClient, Refused
+from server.accounts import Passwords, Throttle, begin_session
 from server.app import api_routes
 from server.core.cipher import Cipher
 from server.core.clock import utc_now
 from server.core.edge.calls import client_address
+from server.core.ids import UserId
 from server.core.routes import Route
 from server.core.settings import Settings
 from server.core.valkey import connect_redis
@@ -63,6 +66,92 @@ async def test_a_made_up_token_is_a_stranger(house: House) -> None:
     client.token = "0123abcd." + "A" * 43
     for route in closed(lines(house.settings))[:5]:
         assert (await ask(client, route)).status == 401
+
+
+async def half_signed_in(cast: Cast, who: Client) -> Client:
+    """Somebody's session that has its second step still before it."""
+    client = cast.house.stranger()
+    user_id = UserId(UUID(who.me["id"]))
+    client.token = await cast.house.server.database.write(
+        lambda tx: begin_session(tx, user_id, second_step=True), source="test"
+    )
+    return client
+
+
+async def test_before_the_second_step_and_after_the_logout_nothing_opens(cast: Cast) -> None:
+    half = {who.me["role"]: await half_signed_in(cast, who) for who in (cast.asha, cast.dr_rao, cast.mira)}
+    assert (await cast.vik.post("/auth/logout", key=None)).status == 200
+    for route in closed(lines(cast.house.settings)):
+        assert (await ask(cast.vik, route)).status == 401, (route.method, route.path)
+        if not route.access.second_step:
+            for role, client in half.items():
+                assert (await ask(client, route)).status == 401, (role, route.method, route.path)
+
+
+# What a socket may ask about a consultation, with everything that the call wants.
+SOCKET_ASKS: dict[str, dict[str, Any]] = {
+    "waiting.check_in": {"consultation_id": ""},
+    "waiting.leave": {"consultation_id": ""},
+    "queue.call": {"consultation_id": ""},
+    "chat.send": {"consultation_id": "", "client_id": "c1", "text": "hello"},
+    "chat.typing": {"consultation_id": ""},
+    "chat.read": {"consultation_id": "", "number": 1},
+    "video.join": {"consultation_id": "", "device": "tab1"},
+    "video.describe": {"to": "p", "epoch": 1, "seq": 1, "description": {"type": "offer", "sdp": "v=0\r\n"}},
+    "video.candidate": {"to": "p", "epoch": 1, "candidates": [{"candidate": ""}]},
+    "video.media": {"audio": True, "video": True},
+    "video.quality": {"score": 50},
+    "video.ice": {},
+    "video.leave": {},
+}
+
+
+async def refusals(client: Client, calls: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """How each call of a socket is refused; a handshake that is refused stands for all of them."""
+    found: dict[str, str] = {}
+    for name, fields in calls.items():
+        live = LiveClient(client.base, token=client.token, headers={"X-Forwarded-For": client.address})
+        try:
+            async with live:
+                await live.call(name.split("|")[0], **fields)
+                found[name] = "answered"
+        except SocketRefused:
+            found[name] = "handshake"
+        except Refused as refused:
+            found[name] = refused.code
+    return found
+
+
+async def test_sockets_open_nothing_before_the_second_step_and_after_the_logout(cast: Cast) -> None:
+    consultation = await cast.confirmed(cast.asha, cast.dr_rao)
+    table = {line.name for line in cast.house.server.realtime.commands.table}
+    assert table == set(SOCKET_ASKS) | {"subscribe", "unsubscribe"}, "say in SOCKET_ASKS what the new call wants"
+    calls = {
+        name: fields | ({"consultation_id": consultation["id"]} if "consultation_id" in fields else {})
+        for name, fields in SOCKET_ASKS.items()
+    }
+    doctor_id = cast.dr_rao.me["doctor_id"]
+    rooms = (f"consultation:{consultation['id']}", f"queue:{doctor_id}", f"user:{cast.asha.me['id']}", "ops")
+    calls |= {f"subscribe|{room}": {"room": room} for room in rooms}
+    before = await cast.house.sql("select * from consultations")
+    half = [await half_signed_in(cast, who) for who in (cast.asha, cast.dr_rao)]
+    ended = await half_signed_in(cast, cast.asha)
+    assert (await ended.post("/auth/logout", key=None)).status == 200
+    for client in (*half, ended):
+        assert set((await refusals(client, calls)).values()) <= {"handshake", "unauthenticated"}
+    assert await cast.house.sql("select * from consultations") == before
+
+
+async def test_a_call_is_signalled_only_from_inside(cast: Cast) -> None:
+    await cast.confirmed(cast.asha, cast.dr_rao)
+    inside = {name: fields for name, fields in SOCKET_ASKS.items() if name.startswith("video.")}
+    inside.pop("video.join")
+    for client in (cast.vik, cast.dr_sen, cast.asha):
+        found = await refusals(client, inside)
+        # To go where one is not is no mistake; to signal there is.
+        found.pop("video.leave")
+        assert set(found.values()) <= {"not-found", "forbidden", "not-in-call", "conflict"}, found
+    assert set((await refusals(cast.house.stranger(), inside)).values()) == {"unauthenticated"}
 
 
 async def test_vik_sees_and_changes_nothing_of_ashas(cast: Cast) -> None:
