@@ -126,7 +126,7 @@ async def serve(settings: Settings, *, only: str | None = None, sock: socket.soc
         loop.add_signal_handler(number, stop.set)
     async with open_server(settings, only=only) as server:
         runner = web.AppRunner(
-            server.app, access_log=None, keepalive_timeout=15, handler_cancellation=False, shutdown_timeout=5
+            server.app, access_log=None, keepalive_timeout=15, handler_cancellation=False, shutdown_timeout=3
         )
         await runner.setup()
         site = _site(runner, settings, sock)

@@ -114,7 +114,7 @@ async def ready(base: str, server: Program) -> None:
         while True:
             assert server.process is not None
             assert server.process.returncode is None, server.said
-            with contextlib.suppress(aiohttp.ClientError):
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):  # it is still reading its own code
                 async with http.get(f"{base}/readyz", timeout=aiohttp.ClientTimeout(5)) as answer:
                     if answer.status == 200:
                         return
