@@ -261,7 +261,7 @@ async def test_a_worker_killed_while_it_mails_sends_it_after_all(
 
 def subjects(mails: list[str], words: str) -> int:
     """How many mails have a subject that begins with these words."""
-    return sum(str(message_from_string(mail, policy=default)["Subject"]).startswith(words) for mail in mails)
+    return sum(str(message_from_string(mail, policy=default)["Subject"]).strip().startswith(words) for mail in mails)
 
 
 async def test_valkey_emptied_and_then_gone_while_people_book(town: Town, services: Services) -> None:
