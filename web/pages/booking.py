@@ -22,7 +22,7 @@ from server.core.routes import Route, SeeOther, as_patient, form, get, page, pos
 from server.core.settings import Settings
 from server.core.tx import Run, Tx
 from server.doctors import doctor
-from server.payments import Checkout, PayInSandbox, ReadPayment, pay_in_sandbox, read_checkout, verifier
+from server.payments import AlreadyPaid, Checkout, PayInSandbox, ReadPayment, pay_in_sandbox, read_checkout, verifier
 from server.scheduling import bookable_from, next_free_slots, slot
 from web.views import BookView, CheckoutView, ConsultationItem, DoctorItem, FieldProblem, PaymentItem, SlotItem
 
@@ -91,9 +91,12 @@ async def pay_by_form(run: Run, ask: PayByForm, *, settings: Settings, clock: Cl
         return (await read_checkout(tx, ReadPayment(id=ask.id))).consultation_id
 
     consultation_id = await run.read(whose, ask)
-    await pay_in_sandbox(
-        run, PayInSandbox(id=ask.id, outcome=ask.outcome), settings=settings, verify=verifier(settings, clock)
-    )
+    try:
+        await pay_in_sandbox(
+            run, PayInSandbox(id=ask.id, outcome=ask.outcome), settings=settings, verify=verifier(settings, clock)
+        )
+    except AlreadyPaid:  # pressed twice, or long ago: the consultation's page says what is true
+        return SeeOther(location=f"/consultations/{consultation_id}")
     if ask.outcome == "failed":
         return SeeOther(location=f"/checkout/{ask.id}")
     return SeeOther(location=f"/consultations/{consultation_id}", notice="paid")
