@@ -21,7 +21,7 @@ from server.scheduling.models import (
     Wish,
     Wishes,
 )
-from server.scheduling.queries import listed_doctors
+from server.scheduling.queries import doctors_behind
 from server.scheduling.routes import routes
 from server.scheduling.slots import Span, Window, slot_times
 from server.scheduling.take import free_slot, slot, take_slot
@@ -49,12 +49,12 @@ __all__ = [
     "Wish",
     "Wishes",
     "bookable_from",
+    "doctors_behind",
     "free_slot",
     "join_waitlist",
     "keep_first_hours",
     "list_slots",
     "list_wishes",
-    "listed_doctors",
     "make_slots",
     "next_free_slots",
     "read_hours",

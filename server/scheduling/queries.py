@@ -91,7 +91,12 @@ SLOTS_INSIDE = """
     select id, status from availability_slots
      where doctor_id = $1 and start_time < $3 and end_time > $2 and end_time > $4
 """
-DOCTOR_IDS = "select id from doctors where verified_at is not null order by id"
+DOCTORS_BEHIND = """
+    select d.id
+      from doctors d
+     where d.verified_at is not null and exists (select 1 from weekly_hours w where w.doctor_id = d.id)
+       and coalesce((select max(s.start_time) from availability_slots s where s.doctor_id = d.id), '-infinity') < $1
+"""
 JOIN_WAITLIST = """
     insert into waitlist (id, patient_id, doctor_id, wanted_from, wanted_to, created_at)
     select $1, $2, d.id, $4, $5, $6 from doctors d where d.id = $3 and d.verified_at is not null
@@ -254,9 +259,9 @@ async def slots_inside(tx: Tx, doctor_id: DoctorId, span: Span) -> tuple[list[Sl
     return free_ones, len(rows) - len(free_ones)
 
 
-async def listed_doctors(tx: Tx) -> list[DoctorId]:
-    """Doctors whose slots are to be kept ready."""
-    return [row["id"] for row in await tx.conn.fetch(DOCTOR_IDS)]
+async def doctors_behind(tx: Tx, until: datetime) -> list[DoctorId]:
+    """Listed doctors with hours whose slots end before `until`."""
+    return [row["id"] for row in await tx.conn.fetch(DOCTORS_BEHIND, until)]
 
 
 def _wish(row: Record) -> Wish:
