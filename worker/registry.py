@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from server.core.events import Event
 
@@ -68,8 +68,3 @@ def graph() -> str:
         lines.append("    end")
     lines.append("    classDef errand stroke-dasharray: 4 3")
     return "\n".join(lines) + "\n"
-
-
-def describe(step: Step) -> dict[str, Any]:
-    """One step for `amrutam events`."""
-    return {"step": step.name, "event": step.event.name, "errand": step.is_errand}

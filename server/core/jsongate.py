@@ -80,7 +80,7 @@ def check(value: object) -> None:
 
 
 def _malformed(detail: str, field: str) -> Malformed:
-    """The refusal, with the outermost field that holds what is wrong (a key may itself be the rubbish: then without)."""
+    """The refusal, with the outermost field that holds what is wrong; without, where the key itself is the rubbish."""
     if not field or len(field) > 200 or _SURROGATE_OR_NUL.search(field):
         return Malformed(detail)
     return Malformed(detail, errors=[FieldError(field=field, code="malformed", message=detail)])
