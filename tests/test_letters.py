@@ -239,6 +239,7 @@ async def everything(redis: Any) -> list[bytes]:
 async def remind_now(house: House, consultation: dict[str, Any], kind: str) -> None:
     """Bring a consultation so near that this reminder has just become due, and no other."""
     ahead = {"24h": timedelta(hours=24), "1h": timedelta(hours=1), "10min": timedelta(minutes=10)}
+    await house.until("select 1 from reminders where consultation_id = $1 and kind = $2", consultation["id"], kind)
     start = datetime.now(UTC) + ahead[kind] - timedelta(seconds=1)  # noqa: TID251 - a test's own clock
     await house.sql(
         "update consultations set start_time = $2, end_time = $2::timestamptz + interval '20 minutes' where id = $1",

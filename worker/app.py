@@ -39,7 +39,7 @@ NICE = 10  # on a shared machine letters wait for bookings, not bookings for let
 
 
 class Worker:
-    """One worker: sends deliveries to whichever worker is free, runs those that reach it."""
+    """One worker: begins at once what it can, sends the rest to whichever worker is free, runs what reaches it."""
 
     def __init__(self, settings: Settings, database: Database, redis: Redis, cipher: Cipher) -> None:
         self._settings = settings
@@ -116,8 +116,15 @@ class Worker:
         return emptied
 
     async def _send(self, deliveries: list[Delivery]) -> None:
-        """Hand deliveries to the queue; with Redis away this worker runs them itself."""
+        """Begin here what there is room for, hand the rest to the queue; with Redis away this worker runs all itself.
+
+        A message through Redis costs as much as a small step. And what a sweep found must not go round and round
+        between workers that do not know it: who swept it knows it.
+        """
         for delivery in deliveries:
+            if delivery[1] in self._runner.known and not self._here.locked():
+                await self._run_here(delivery)
+                continue
             try:
                 await self._hand_over(delivery)
             except Exception as error:
