@@ -54,7 +54,7 @@ async def test_from_a_free_slot_to_a_prescription(up: Running, chromium: Browser
 
     watcher = await person(chromium, base, None)
     await watcher.goto(f"{base}/doctors/{doctor['id']}")
-    patient = await person(chromium, base, "patient1", viewport={"width": 360, "height": 740})
+    patient = await person(chromium, base, "patient7", viewport={"width": 360, "height": 740})
     await patient.goto(f"{base}/doctors/{doctor['id']}")
     button = patient.locator("[data-slots] button[name=slot_id]:not([disabled])").nth(4)
     slot_id = await button.get_attribute("value")
@@ -102,7 +102,7 @@ async def test_from_a_free_slot_to_a_prescription(up: Running, chromium: Browser
     await expect(main).to_have_attribute("data-state", "ended", timeout=10000)
 
     mails = await inbox(base)
-    [confirmed] = [mail for mail in mails if mail["attachments"] and mail["to"] == "patient1@example.org"][:1]
+    [confirmed] = [mail for mail in mails if mail["attachments"] and mail["to"] == "patient7@example.org"][:1]
     file = Calendar.from_ical(base64.b64decode(confirmed["attachments"][0]["content_base64"]))
     [event] = [part for part in file.subcomponents if isinstance(part, Event)]
     assert event.start == await start_of(base, consultation_url)
@@ -120,7 +120,7 @@ async def test_from_a_free_slot_to_a_prescription(up: Running, chromium: Browser
 async def start_of(base: str, consultation_url: str) -> datetime:
     """When the consultation begins, by the API."""
     async with aiohttp.ClientSession() as http:
-        body = {"email": "patient1@example.org", "password": PASSWORD, "token": True}
+        body = {"email": "patient7@example.org", "password": PASSWORD, "token": True}
         async with http.post(f"{base}/api/v1/auth/login", json=body) as response:
             token = (await response.json())["token"]
         path = consultation_url.rpartition("/")[2]

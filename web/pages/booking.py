@@ -17,6 +17,7 @@ from server.core.errors import Conflict, FieldError, Forbidden, Invalid, NotFoun
 from server.core.ids import ConsultationId, PaymentId, SlotId
 from server.core.limits import BOOKING
 from server.core.models import Ask
+from server.core.outbox import room_offset
 from server.core.privacy import Level
 from server.core.routes import Route, SeeOther, as_patient, form, get, page, post
 from server.core.settings import Settings
@@ -143,7 +144,7 @@ async def _checkout(tx: Tx, found: Checkout) -> CheckoutView:
         doctor=DoctorItem.model_validate(await doctor(tx, held.doctor_id)),
         slot_is_free=held.status == "CANCELLED" and await _is_free(tx, held.slot_id),
         room=f"consultation:{held.id}",
-        offset=0,
+        offset=await room_offset(tx, f"consultation:{held.id}"),
     )
 
 
