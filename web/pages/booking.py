@@ -80,9 +80,12 @@ async def book_by_form(run: Run, ask: BookByForm, *, cipher: Cipher, settings: S
     return SeeOther(location=f"/consultations/{booked.id}", notice="booked")
 
 
-async def show_checkout(tx: Tx, ask: ReadPayment) -> CheckoutView:
-    """What is to be paid, and what is true about it now."""
-    return await _checkout(tx, await read_checkout(tx, ask))
+async def show_checkout(tx: Tx, ask: ReadPayment) -> SeeOther | CheckoutView:
+    """What is to be paid, and what is true about it now; what is paid and confirmed goes on to the consultation."""
+    view = await _checkout(tx, await read_checkout(tx, ask))
+    if view.consultation.confirmed_at is not None and view.consultation.status != "CANCELLED":
+        return SeeOther(location=f"/consultations/{view.consultation.id}", notice="paid")
+    return view
 
 
 async def pay_by_form(run: Run, ask: PayByForm, *, settings: Settings, clock: Clock) -> SeeOther:
