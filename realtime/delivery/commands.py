@@ -10,7 +10,6 @@ import secrets
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel
@@ -21,20 +20,17 @@ from server.core.database import Database
 from server.core.edge.bodies import build
 from server.core.errors import (
     FieldError,
-    Forbidden,
     Internal,
     Invalid,
     NotFound,
     Problem,
-    StepUpRequired,
     Unauthenticated,
 )
 from server.core.models import Ask, Done, rfc3339
-from server.core.routes import Access, bare_function
+from server.core.routes import Access, admit, bare_function
 from server.core.tx import Tx
 
 log = logging.getLogger(__name__)
-STEP_UP = timedelta(minutes=10)
 
 
 class UnknownCommand(NotFound):
@@ -157,14 +153,7 @@ class Commands:
             if socket.is_anonymous:
                 raise Unauthenticated
             raise UnknownCommand
-        access, actor = line.access, socket.actor
-        if access.roles is not None:
-            if actor.role is None or actor.user_id is None:
-                raise Unauthenticated
-            if actor.role not in access.roles:
-                raise Forbidden
-        if access.step_up and (actor.auth_at is None or self._database.clock() - actor.auth_at > STEP_UP):
-            raise StepUpRequired
+        admit(line.access, socket.actor, self._database.clock())
         return line
 
     async def _perform(self, socket: Socket, line: Command, ask: Ask, request_id: str) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from asyncpg import Record
 
 from server.accounts import queries
@@ -21,10 +19,9 @@ from server.core.cipher import Cipher
 from server.core.edge.calls import csrf_token
 from server.core.errors import Unauthenticated
 from server.core.ids import UserId
+from server.core.routes import STEP_UP_LASTS
 from server.core.settings import Settings
 from server.core.tx import Role, Run, Tx
-
-STEP_UP_LASTS = timedelta(minutes=10)
 
 
 async def log_in(

@@ -7,14 +7,16 @@ import inspect
 import typing
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Literal
 
-from server.core.errors import Problem
+from server.core.errors import Forbidden, Problem, StepUpRequired, Unauthenticated
 from server.core.limits import ORDINARY, Budget
 from server.core.models import Ask, Model
-from server.core.tx import Role, Tx
+from server.core.tx import Actor, Role, Tx
 
+STEP_UP_LASTS = timedelta(minutes=10)
 Handler = Callable[..., Awaitable[Any]]
 Check = Callable[[Tx, Any], Awaitable[None]]
 
@@ -57,6 +59,28 @@ in_second_step = Access("signed in, or in the second step of a login", EVERY_ROL
 def stepped_up(access: Access) -> Access:
     """The same, with the password given within the last ten minutes."""
     return Access(f"{access.name}, stepped up", access.roles, access.check, step_up=True)
+
+
+def is_stepped_up(actor: Actor, now: datetime) -> bool:
+    """Whether this person gave the password (and the second factor) within the last ten minutes."""
+    return actor.auth_at is not None and now - actor.auth_at <= STEP_UP_LASTS
+
+
+def admit(access: Access, actor: Actor, now: datetime) -> None:
+    """Roles, the second step, the step-up: the same for every door.
+
+    Raises Unauthenticated, Forbidden or StepUpRequired.
+    """
+    if access.roles is None:
+        return
+    if actor.role is None or actor.user_id is None:
+        raise Unauthenticated
+    if actor.second_step and not access.second_step:
+        raise Unauthenticated("The second step of this login is still to be done.")
+    if actor.role not in access.roles:
+        raise Forbidden
+    if access.step_up and not is_stepped_up(actor, now):
+        raise StepUpRequired
 
 
 @dataclass(frozen=True)

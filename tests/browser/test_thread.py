@@ -14,15 +14,10 @@ from playwright.async_api import Browser, Page, expect
 from pypdfium2 import PdfDocument
 
 from tests.browser.conftest import Running
+from tests.browser.people import HEARD, RECEIVED, say
 from tests.conftest import PASSWORD
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
-RECEIVED = """() => {
-    const video = document.querySelector('video[data-remote]');
-    return video && video.videoWidth > 0 && video.getVideoPlaybackQuality().totalVideoFrames > 5;
-}"""
-AUDIO = """() => document.querySelector('video[data-remote]').srcObject.getAudioTracks()
-    .some((track) => track.readyState === 'live' && !track.muted)"""
 
 
 async def person(chromium: Browser, base: str, who: str | None, **context: Any) -> Page:
@@ -91,7 +86,7 @@ async def test_from_a_free_slot_to_a_prescription(up: Running, chromium: Browser
     for page, state in ((staff, desk), (patient, main)):
         await expect(state).to_have_attribute("data-state", "live", timeout=30000)
         await page.wait_for_function(RECEIVED, timeout=20000)
-        await page.wait_for_function(AUDIO, timeout=20000)
+        await page.wait_for_function(HEARD, timeout=20000)
     assert await main.get_attribute("data-route") == "direct"
 
     await say(patient, "101 this morning")
@@ -138,15 +133,6 @@ async def login_of(base: str, doctor_id: str) -> str:
                 if (await response.json())["me"]["doctor_id"] == doctor_id:
                     return f"doctor{number}"
     raise AssertionError(doctor_id)
-
-
-async def say(page: Page, text: str) -> None:
-    """Write a line into the chat, opening its drawer where it is folded."""
-    box = page.locator("form.chat-send input[name=text]").first
-    if not await box.is_visible():
-        await page.locator("a[href='#chat'], [data-opens=chat]").first.click()
-    await box.fill(text)
-    await box.press("Enter")
 
 
 async def prescribe(page: Page) -> None:

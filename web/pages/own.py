@@ -32,7 +32,19 @@ from server.core.ids import SessionId
 from server.core.limits import LOGIN
 from server.core.models import Ask, Nothing
 from server.core.privacy import Level
-from server.core.routes import Route, SeeOther, as_patient, form, get, in_second_step, page, post, redirect, signed_in
+from server.core.routes import (
+    Route,
+    SeeOther,
+    as_patient,
+    form,
+    get,
+    in_second_step,
+    is_stepped_up,
+    page,
+    post,
+    redirect,
+    signed_in,
+)
 from server.core.settings import Settings
 from server.core.tx import Role, Run, Tx
 from server.doctors import doctor
@@ -98,7 +110,7 @@ async def change_account(run: Run, ask: AccountForm, *, cipher: Cipher) -> SeeOt
 async def show_security(run: Run, ask: Nothing, *, cipher: Cipher, settings: Settings) -> SecurityView:
     """The second factor and the sessions; who was sent here to confirm finds the form for it."""
     del ask
-    return await _security(run, cipher, settings, must_confirm=_is_stale(run))
+    return await _security(run, cipher, settings, must_confirm=not is_stepped_up(run.actor, run.now))
 
 
 async def confirm_by_form(
@@ -115,7 +127,7 @@ async def confirm_by_form(
 
 async def begin_totp(run: Run, ask: Nothing, *, cipher: Cipher, settings: Settings) -> SecurityView:
     """Show a fresh secret, once, as text and as a QR code."""
-    if _is_stale(run):
+    if not is_stepped_up(run.actor, run.now):
         return await _security(run, cipher, settings, must_confirm=True, problem=StepUpRequired())
     try:
         made = await run(partial(enrol_totp, cipher=cipher), ask)
@@ -162,9 +174,6 @@ async def show_record(tx: Tx, ask: Nothing, *, cipher: Cipher) -> RecordView:
     return RecordView(prescriptions=items)
 
 
-STEP_UP_SECONDS = 600
-
-
 def _account(me: Me) -> AccountView:
     return AccountView(
         email=me.email,
@@ -174,12 +183,6 @@ def _account(me: Me) -> AccountView:
         time_zone=me.time_zone,
         time_zones=sorted(available_timezones()),
     )
-
-
-def _is_stale(run: Run) -> bool:
-    """Whether it is too long ago that this person proved who they are."""
-    at = run.actor.auth_at
-    return at is None or (run.now - at).total_seconds() > STEP_UP_SECONDS
 
 
 async def _security(

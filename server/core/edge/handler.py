@@ -6,7 +6,6 @@ import contextlib
 import ipaddress
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from datetime import timedelta
 from typing import Any
 
 from aiohttp import web
@@ -20,13 +19,11 @@ from server.core.edge.headers import CALL, rate_headers, security_headers
 from server.core.edge.identity import Identity
 from server.core.edge.replies import Replies, json_bytes, status_of
 from server.core.errors import (
-    Forbidden,
     Internal,
     Malformed,
     MethodNotAllowed,
     NotFound,
     Problem,
-    StepUpRequired,
     TooLarge,
     Unauthenticated,
 )
@@ -35,12 +32,11 @@ from server.core.limits import Limits
 from server.core.locks import herd_lock
 from server.core.models import Ask
 from server.core.outbox import StoredReply
-from server.core.routes import Access, Idempotent, Route, SeeOther
+from server.core.routes import Idempotent, Route, SeeOther, admit
 from server.core.settings import Settings
 from server.core.tx import IdempotencyKey, Tx
 
 log = logging.getLogger(__name__)
-STEP_UP = timedelta(minutes=10)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -128,7 +124,7 @@ class Edge:
             await self.identity.establish(request, call, route.budget)
             if call.actor.user_id is not None and "lang" not in request.query and "lang" not in request.cookies:
                 call.language = call.actor.language
-            admit(route.access, call, self._clock)
+            admit(route.access, call.actor, self._clock())
             if route.body.kind == "form":
                 ask, fields, form_token = await read_ask(route, request)
                 self.identity.refuse_foreign(request, call, form_token)
@@ -193,21 +189,6 @@ class Edge:
             return
         async with herd_lock(self._redis, self._database.publisher, route.lock.format(**fields)):
             yield
-
-
-def admit(access: Access, call: Call, clock: Clock) -> None:
-    """Roles, the second step, the step-up. Raises Unauthenticated, Forbidden or StepUpRequired."""
-    if access.roles is None:
-        return
-    actor = call.actor
-    if actor.role is None or actor.user_id is None:
-        raise Unauthenticated
-    if actor.second_step and not access.second_step:
-        raise Unauthenticated("The second step of this login is still to be done.")
-    if actor.role not in access.roles:
-        raise Forbidden
-    if access.step_up and (actor.auth_at is None or clock() - actor.auth_at > STEP_UP):
-        raise StepUpRequired
 
 
 def _key_of(route: Route, request: web.Request, call: Call, fields: dict[str, Any]) -> IdempotencyKey | None:
