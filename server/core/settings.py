@@ -105,6 +105,19 @@ class Settings(BaseSettings):
     slots_days_ahead: int = Field(default=60, ge=1, le=366, description="How far ahead slots are made.")
     lead_minutes: int | None = Field(default=None, ge=0, le=10080, description="Minimum notice; by profile 0 or 10.")
     daily_limit: int | None = Field(default=None, ge=0, le=100, description="Bookings a patient a day; 0 is no limit.")
+    cancel_full_hours: int | None = Field(
+        default=None, ge=0, le=720, description="Cancelled so long ahead, all comes back; by profile 0 or 24."
+    )
+    cancel_partial_hours: int | None = Field(
+        default=None, ge=0, le=720, description="Cancelled so long ahead, a part comes back; by profile 0 or 2."
+    )
+    cancel_partial_percent: int = Field(default=50, ge=0, le=100, description="How large that part is.")
+    offer_minutes: int = Field(
+        default=15, ge=2, le=1440, description="How long a freed slot is kept for the first who waits; less when near."
+    )
+    follow_up_hold_hours: int = Field(
+        default=24, ge=1, le=336, description="How long a follow-up that a doctor booked may stay unpaid."
+    )
 
     clock_shift_seconds: float = Field(default=0.0, description="Added to the clock; the development profile only.")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged.")
@@ -188,6 +201,17 @@ class Settings(BaseSettings):
     def lead(self) -> int:
         """Minimum notice in minutes before a slot begins."""
         return self.lead_minutes if self.lead_minutes is not None else (0 if self.demo else 10)
+
+    @property
+    def full_refund_hours(self) -> int:
+        """A patient who cancels so many hours ahead gets all back."""
+        return self.cancel_full_hours if self.cancel_full_hours is not None else (0 if self.demo else 24)
+
+    @property
+    def part_refund_hours(self) -> int:
+        """A patient who cancels so many hours ahead, but later than for all, gets a part back."""
+        hours = self.cancel_partial_hours if self.cancel_partial_hours is not None else (0 if self.demo else 2)
+        return min(hours, self.full_refund_hours)
 
     @property
     def bookings_a_day(self) -> int:
