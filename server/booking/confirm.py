@@ -6,7 +6,7 @@ from server.booking.models import ConfirmPaid
 from server.consultations import Status, confirm, consultation
 from server.core.cipher import Cipher
 from server.core.tx import Tx
-from server.payments import PaymentStatus, ask_for_refunds, locked_payment
+from server.payments import PaymentStatus, ask_for_refund, locked_payment
 
 
 async def confirm_paid(tx: Tx, ask: ConfirmPaid, *, cipher: Cipher) -> None:
@@ -19,5 +19,6 @@ async def confirm_paid(tx: Tx, ask: ConfirmPaid, *, cipher: Cipher) -> None:
         return
     if await confirm(tx, payment.consultation_id, cipher) is not None:
         return
-    if (await consultation(tx, payment.consultation_id)).status == Status.CANCELLED:
-        await ask_for_refunds(tx, payment)
+    # What was captured before a cancellation has been judged by its rules.
+    if payment.settled_at is None and (await consultation(tx, payment.consultation_id)).status == Status.CANCELLED:
+        await ask_for_refund(tx, payment.id, None, "late")

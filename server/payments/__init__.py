@@ -10,7 +10,7 @@ from server.payments.events import (
 )
 from server.payments.gateway import HOUSE, SANDBOX, SIGNATURE, Gateway, SandboxGateway, WrongSignature, sign, verifier
 from server.payments.hold import hold_until
-from server.payments.ledger import ask_for_refunds, open_payment, settle_cancelled
+from server.payments.ledger import open_payment
 from server.payments.models import (
     AskForOrder,
     Checkout,
@@ -25,7 +25,14 @@ from server.payments.models import (
 )
 from server.payments.order import ask_gateway_for_order
 from server.payments.queries import holds_due, locked_payment, locked_payment_of, payment, payment_of
-from server.payments.refund import NothingToRefund, refund_at_gateway, refund_payment
+from server.payments.refund import (
+    MoreThanCaptured,
+    NothingToRefund,
+    ask_for_refund,
+    refund_at_gateway,
+    refund_payment,
+    settle_cancelled,
+)
 from server.payments.routes import routes, sandbox_routes
 from server.payments.webhook import take_webhook
 
@@ -37,6 +44,7 @@ __all__ = [
     "AskForOrder",
     "Checkout",
     "Gateway",
+    "MoreThanCaptured",
     "NothingToRefund",
     "PayInSandbox",
     "Payment",
@@ -53,7 +61,7 @@ __all__ = [
     "TakeWebhook",
     "WebhookTaken",
     "WrongSignature",
-    "ask_for_refunds",
+    "ask_for_refund",
     "ask_gateway_for_order",
     "hold_until",
     "holds_due",

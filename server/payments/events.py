@@ -8,6 +8,7 @@ from server.consultations import CONSULTATION, ConsultationPayment
 from server.core.events import Event
 from server.core.ids import ConsultationId, PaymentId
 from server.core.privacy import Level
+from server.payments.models import RefundId
 
 
 class PaymentChanged(Event, name="payment.changed", rooms=(CONSULTATION,)):
@@ -32,15 +33,17 @@ class PaymentFailed(Event, name="payment.failed"):
 
 
 class PaymentRefundDue(Event, name="payment.refund_due"):
-    """A captured attempt must go back: cancelled, paid twice, or paid after the place was sold."""
+    """Captured money must go back, whole or in part: cancelled, paid twice, or paid after the place was sold."""
 
     payment_id: PaymentId
     consultation_id: ConsultationId
     provider_payment: Annotated[str, Level.INTERNAL]
+    refund_id: RefundId | None = None
 
 
 class PaymentRefunded(Event, name="payment.refunded"):
-    """A captured attempt went back in full."""
+    """Money went back: `amount_minor` of it (None: all of the payment)."""
 
     payment_id: PaymentId
     consultation_id: ConsultationId
+    amount_minor: int | None = None

@@ -40,7 +40,7 @@ class Gateway(Protocol):
         ...
 
     async def refund(self, provider_payment: str, money: Money, key: str) -> str:
-        """Give a captured attempt back in full; the provider's name of the refund."""
+        """Give so much of a captured attempt back; the provider's name of the refund."""
         ...
 
 
@@ -54,8 +54,8 @@ class SandboxGateway:
         return f"order_{order.hex}"
 
     async def refund(self, provider_payment: str, money: Money, key: str) -> str:
-        """The refund's name follows from the attempt's."""
-        return f"rfnd_{hashlib.sha256(provider_payment.encode()).hexdigest()[:24]}"
+        """The refund's name follows from the key, so that a call that is repeated is one refund."""
+        return f"rfnd_{hashlib.sha256(f'{provider_payment}|{key}'.encode()).hexdigest()[:24]}"
 
 
 def sign(body: bytes, secret: str, at: datetime) -> str:

@@ -10,7 +10,7 @@ from server.core.money import Money
 from server.core.settings import Settings
 from server.core.tx import Tx
 from server.payments import queries
-from server.payments.events import PaymentChanged, PaymentRefundDue
+from server.payments.events import PaymentChanged
 from server.payments.gateway import HOUSE, SANDBOX
 from server.payments.hold import hold_until
 from server.payments.models import Entry, EntryKind, Payment, PaymentStatus
@@ -21,14 +21,17 @@ UNPAID = frozenset({PaymentStatus.PENDING, PaymentStatus.AUTHORISED, PaymentStat
 def status_of(payment: Payment, ledger: Sequence[Entry]) -> PaymentStatus:
     """The status that the entries make. Order does not matter, since reports come in any order.
 
-    An expired payment stays so until money comes.
+    An expired payment stays so until money comes; one that went back in part stays captured.
     """
     kinds: dict[str, set[EntryKind]] = defaultdict(set)
     for entry in ledger:
-        kinds[entry.provider_payment].add(entry.kind)
-    if any(EntryKind.CAPTURED in each and EntryKind.REFUNDED not in each for each in kinds.values()):
+        kinds[entry.of].add(entry.kind)
+    left = balances(ledger)
+    captured = [attempt for attempt, each in kinds.items() if EntryKind.CAPTURED in each]
+    # Free of charge is captured with nothing to be left.
+    if any(left[attempt] > 0 or EntryKind.REFUNDED not in kinds[attempt] for attempt in captured):
         return PaymentStatus.CAPTURED
-    if any(EntryKind.CAPTURED in each for each in kinds.values()):
+    if captured:
         return PaymentStatus.REFUNDED
     if payment.status is PaymentStatus.EXPIRED:
         return PaymentStatus.EXPIRED
@@ -37,16 +40,21 @@ def status_of(payment: Payment, ledger: Sequence[Entry]) -> PaymentStatus:
     return PaymentStatus.FAILED if kinds else PaymentStatus.PENDING
 
 
-def unreturned(ledger: Sequence[Entry]) -> list[Entry]:
-    """Captured attempts that were not given back, oldest first."""
-    returned = {entry.provider_payment for entry in ledger if entry.kind is EntryKind.REFUNDED}
-    return [e for e in ledger if e.kind is EntryKind.CAPTURED and e.provider_payment not in returned]
+def balances(ledger: Sequence[Entry]) -> dict[str, int]:
+    """What is left of each captured attempt, in minor units, the oldest first. Returns that failed count for nothing,
+    and so do those of an attempt that is not reported as captured yet."""
+    failed = {entry.provider_payment for entry in ledger if entry.kind is EntryKind.REFUND_FAILED}
+    left = {entry.of: entry.amount_minor for entry in ledger if entry.kind is EntryKind.CAPTURED}
+    for entry in ledger:
+        if entry.kind is EntryKind.REFUNDED and entry.of in left and entry.provider_payment not in failed:
+            left[entry.of] -= entry.amount_minor
+    return left
 
 
 async def write_down(tx: Tx, payment: Payment) -> Payment:
     """Bring the status in line with the ledger, telling the room when it changed."""
     status = status_of(payment, await queries.entries(tx, payment.id))
-    return payment if status is payment.status else await _change(tx, payment, status)
+    return payment if status is payment.status else await change(tx, payment, status)
 
 
 async def open_payment(
@@ -60,42 +68,15 @@ async def open_payment(
         payment = await queries.insert_payment(
             tx, consultation_id, patient_id, fee, PaymentStatus.CAPTURED, HOUSE, None
         )
-        await queries.add_entry(tx, payment.id, EntryKind.CAPTURED, 0, HOUSE, str(payment.id))
+        await queries.add_entry(tx, payment, EntryKind.CAPTURED, 0, str(payment.id))
         return payment
     return await queries.insert_payment(
         tx, consultation_id, patient_id, fee, PaymentStatus.PENDING, SANDBOX, hold_until(tx.now, settings)
     )
 
 
-async def settle_cancelled(tx: Tx, consultation_id: ConsultationId) -> Payment | None:
-    """The money side of a cancellation: what was captured is due back in full, what was not paid expires.
-
-    None for a consultation without payment. A second call asks for no second refund of what went back already.
-    """
-    payment = await queries.locked_payment_of(tx, consultation_id)
-    if payment is None or payment.amount_minor == 0:
-        return payment
-    if payment.status in UNPAID:
-        return await _change(tx, payment, PaymentStatus.EXPIRED)
-    await ask_for_refunds(tx, payment)
-    return payment
-
-
-async def ask_for_refunds(tx: Tx, payment: Payment, *, keep: int = 0) -> int:
-    """Ask for the return of every captured attempt but the `keep` oldest; how many."""
-    due = unreturned(await queries.entries(tx, payment.id))[keep:]
-    for entry in due:
-        tx.emit(
-            PaymentRefundDue(
-                payment_id=payment.id,
-                consultation_id=payment.consultation_id,
-                provider_payment=entry.provider_payment,
-            )
-        )
-    return len(due)
-
-
-async def _change(tx: Tx, payment: Payment, status: PaymentStatus) -> Payment:
+async def change(tx: Tx, payment: Payment, status: PaymentStatus) -> Payment:
+    """Give a payment another status and tell its consultation's room."""
     changed = await queries.set_status(tx, payment.id, status)
     tx.emit(PaymentChanged(consultation_id=changed.consultation_id, payment=changed.shown()))
     return changed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NewType
 from uuid import UUID
 
 from pydantic import BeforeValidator, ConfigDict, Field
@@ -14,6 +14,9 @@ from server.core.ids import ConsultationId, PatientId, PaymentId
 from server.core.models import Ask, Currency, Line, Model
 from server.core.money import Money
 from server.core.privacy import Level
+
+RefundId = NewType("RefundId", UUID)
+RefundReason = Literal["cancelled", "duplicate", "late", "administrator"]
 
 
 class PaymentStatus(StrEnum):
@@ -34,15 +37,42 @@ class EntryKind(StrEnum):
     CAPTURED = "captured"
     REFUNDED = "refunded"
     FAILED = "failed"
+    REFUND_FAILED = "refund_failed"
 
 
 class Entry(Model):
-    """One line of the ledger. `provider_payment` is the gateway's name for the attempt."""
+    """One line of the ledger. `provider_payment` is the gateway's name for the attempt, or for the return; a return
+    with a name of its own says in `attempt` what it comes out of."""
 
     payment_id: PaymentId
     kind: EntryKind
     amount_minor: int
     provider_payment: Annotated[str, Level.INTERNAL]
+    attempt: Annotated[str | None, Level.INTERNAL] = None
+    reconciled: bool = False
+
+    @property
+    def of(self) -> str:
+        """The attempt that the line is about."""
+        return self.attempt or self.provider_payment
+
+
+class Refund(Model):
+    """A return that was asked for. It is open until the gateway has done it, or has failed to."""
+
+    id: RefundId
+    payment_id: PaymentId
+    provider_payment: Annotated[str, Level.INTERNAL]
+    amount_minor: int
+    reason: RefundReason
+    provider_refund: Annotated[str | None, Level.INTERNAL]
+    done_at: datetime | None
+    failed_at: datetime | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its money is still to go."""
+        return self.done_at is None and self.failed_at is None
 
 
 class Payment(Model):
@@ -57,6 +87,7 @@ class Payment(Model):
     provider: Annotated[str, Level.PUBLIC]
     provider_order: Annotated[str | None, Level.INTERNAL]
     expires_at: datetime | None
+    settled_at: datetime | None
 
     @property
     def money(self) -> Money:
@@ -85,6 +116,27 @@ Amount = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=10**12)]
 WebhookType = Literal["payment.authorized", "payment.captured", "payment.failed", "order.paid", "refund.processed"]
 
 
+class Report(Model):
+    """What a gateway says, in our words, whichever gateway and whether it wrote or was asked.
+
+    `order` is our payment where the report names it; else it is found by the gateway's order, or by the attempt.
+    """
+
+    provider: Annotated[str, Level.PUBLIC]
+    event: Annotated[str | None, Level.INTERNAL]
+    """The gateway's name of the webhook; None for what was read in its books."""
+    type: Annotated[str, Level.PUBLIC]
+    kind: EntryKind
+    order: PaymentId | None
+    provider_order: Annotated[str | None, Level.INTERNAL] = None
+    attempt: Annotated[str, Level.INTERNAL]
+    refund: Annotated[str | None, Level.INTERNAL] = None
+    """The gateway's name of the return, where it has one."""
+    refund_id: RefundId | None = None
+    amount_minor: int
+    currency: Currency
+
+
 class TakeWebhook(Ask):
     """What a gateway tells. It may say more than we read: what it adds tomorrow must not stop it."""
 
@@ -95,6 +147,7 @@ class TakeWebhook(Ask):
     type: WebhookType
     order: PaymentId
     payment: Annotated[Line, Level.INTERNAL]
+    refund: Annotated[Line, Level.INTERNAL] | None = None
     amount: Amount
     currency: Currency
 
@@ -107,9 +160,10 @@ class WebhookTaken(Model):
 
 
 class RefundPayment(Ask):
-    """The payment to give back in full."""
+    """The payment to give back: so much of it, in minor units, or what is left of it."""
 
     id: PaymentId
+    amount: Annotated[int, Field(ge=1, le=10**12)] | None = None
 
 
 class ReadPayment(Ask):
@@ -139,10 +193,19 @@ class KeepOrder(Ask):
 
 
 class RefundAtGateway(Ask):
-    """One captured attempt to give back."""
+    """One return to make. Without `refund_id` it was asked for by an earlier version: all of the attempt."""
 
     payment_id: PaymentId
     provider_payment: Annotated[str, Level.INTERNAL]
+    refund_id: RefundId | None = None
+
+
+class RefundMade(Ask):
+    """What the gateway made of a return."""
+
+    refund_id: RefundId
+    provider_refund: Annotated[str, Level.INTERNAL]
+    state: Literal["done", "pending", "failed"]
 
 
 class Checkout(Model):

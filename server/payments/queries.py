@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
+from uuid import UUID
 
 from server.core.ids import ConsultationId, PatientId, PaymentId, new_id
 from server.core.money import Money
 from server.core.tx import Tx
-from server.payments.models import Entry, EntryKind, Payment, PaymentStatus, StoredWebhook
+from server.payments.models import (
+    Entry,
+    EntryKind,
+    Payment,
+    PaymentStatus,
+    Refund,
+    RefundId,
+    RefundReason,
+    StoredWebhook,
+)
 
-_COLUMNS = "id, consultation_id, patient_id, status, amount_minor, currency, provider, provider_order, expires_at"
+_COLUMNS = (
+    "id, consultation_id, patient_id, status, amount_minor, currency, provider, provider_order, expires_at, settled_at"
+)
 READ_PAYMENT = f"select {_COLUMNS} from payments where id = $1"  # noqa: S608 - a constant
 LOCK_PAYMENT = READ_PAYMENT + " for update"
 PAYMENT_OF = f"select {_COLUMNS} from payments where consultation_id = $1"  # noqa: S608 - a constant
@@ -24,14 +37,16 @@ SET_STATUS = f"update payments set status = $2 where id = $1 returning {_COLUMNS
 KEEP_ORDER = "update payments set provider_order = $2 where id = $1 and provider_order is null"
 # The unique key makes a second report of one attempt harmless, in whichever order reports come.
 ADD_ENTRY = """
-    insert into payment_entries (id, payment_id, kind, amount_minor, provider, provider_payment, created_at)
-    values ($1, $2, $3, $4, $5, $6, $7)
+    insert into payment_entries (id, payment_id, kind, amount_minor, provider, provider_payment, created_at, attempt,
+                                 reconciled)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
     on conflict (provider, provider_payment, kind) do nothing
     returning id
 """
-WHOSE_ATTEMPT = "select distinct payment_id from payment_entries where provider = $1 and provider_payment = $2"
+WHOSE_ATTEMPT = "select payment_id from payment_entries where provider = $1 and provider_payment = $2 limit 1"
+PAYMENT_OF_ORDER = "select payment_id from payment_orders where provider = $1 and provider_order = $2"
 ENTRIES = """
-    select payment_id, kind, amount_minor, provider_payment
+    select payment_id, kind, amount_minor, provider_payment, attempt, reconciled
       from payment_entries where payment_id = $1 order by created_at, id
 """
 KEEP_WEBHOOK = """
@@ -39,6 +54,22 @@ KEEP_WEBHOOK = """
     values ($1, $2, $3, $4, $5, $6)
     on conflict (provider, provider_event) do nothing
     returning id
+"""
+SETTLE = f"update payments set settled_at = $2 where id = $1 returning {_COLUMNS}"  # noqa: S608 - a constant
+_REFUND = "id, payment_id, provider_payment, amount_minor, reason, provider_refund, done_at, failed_at"
+REFUNDS = f"select {_REFUND} from payment_refunds where payment_id = $1 order by id"  # noqa: S608 - a constant
+READ_REFUND = f"select {_REFUND} from payment_refunds where id = $1"  # noqa: S608 - a constant
+ADD_REFUND = f"""
+    insert into payment_refunds (id, payment_id, provider_payment, amount_minor, reason, created_at)
+    values ($1, $2, $3, $4, $5, $6)
+    returning {_REFUND}
+"""  # noqa: S608 - a constant
+END_REFUND = """
+    update payment_refunds
+       set provider_refund = coalesce($2, provider_refund),
+           done_at = case when $3 = 'done' then $4::timestamptz end,
+           failed_at = case when $3 = 'failed' then $4::timestamptz end
+     where id = $1 and failed_at is null and (done_at is null or $3 = 'failed')
 """
 HOLDS_DUE = """
     select id from payments
@@ -110,24 +141,80 @@ async def keep_order(tx: Tx, payment_id: PaymentId, provider_order: str) -> None
 
 
 async def add_entry(
-    tx: Tx, payment_id: PaymentId, kind: EntryKind, amount_minor: int, provider: str, provider_payment: str
+    tx: Tx,
+    payment: Payment,
+    kind: EntryKind,
+    amount_minor: int,
+    provider_payment: str,
+    *,
+    attempt: str | None = None,
+    reconciled: bool = False,
 ) -> bool:
     """Add to the ledger; False if this attempt's report is there already."""
     row = await tx.conn.fetchrow(
-        ADD_ENTRY, new_id(tx.now), payment_id, kind.value, amount_minor, provider, provider_payment, tx.now
+        ADD_ENTRY,
+        new_id(tx.now),
+        payment.id,
+        kind.value,
+        amount_minor,
+        payment.provider,
+        provider_payment,
+        tx.now,
+        attempt,
+        reconciled,
     )
     return row is not None
 
 
-async def belongs_to_another(tx: Tx, payment_id: PaymentId, provider: str, provider_payment: str) -> bool:
-    """Whether the gateway's attempt stands in another payment's ledger."""
-    rows = await tx.conn.fetch(WHOSE_ATTEMPT, provider, provider_payment)
-    return any(row["payment_id"] != payment_id for row in rows)
+async def payment_of_attempt(tx: Tx, provider: str, provider_payment: str) -> PaymentId | None:
+    """The payment whose ledger the gateway's attempt stands in, or None."""
+    found: UUID | None = await tx.conn.fetchval(WHOSE_ATTEMPT, provider, provider_payment)
+    return PaymentId(found) if found else None
+
+
+async def payment_of_order(tx: Tx, provider: str, provider_order: str) -> PaymentId | None:
+    """The payment that the gateway's order was opened for, or None."""
+    found: UUID | None = await tx.conn.fetchval(PAYMENT_OF_ORDER, provider, provider_order)
+    return PaymentId(found) if found else None
 
 
 async def entries(tx: Tx, payment_id: PaymentId) -> list[Entry]:
     """The ledger of a payment, oldest first."""
     return [Entry(**dict(row)) for row in await tx.conn.fetch(ENTRIES, payment_id)]
+
+
+async def settle(tx: Tx, payment_id: PaymentId) -> Payment:
+    """Write down that what was captured has been judged by the rules of a cancellation."""
+    row = await tx.conn.fetchrow(SETTLE, payment_id, tx.now)
+    assert row is not None
+    return Payment(**dict(row))
+
+
+async def refunds(tx: Tx, payment_id: PaymentId) -> list[Refund]:
+    """The returns of a payment that were asked for, oldest first."""
+    return [Refund(**dict(row)) for row in await tx.conn.fetch(REFUNDS, payment_id)]
+
+
+async def refund(tx: Tx, refund_id: RefundId) -> Refund | None:
+    """A return that was asked for, or None."""
+    row = await tx.conn.fetchrow(READ_REFUND, refund_id)
+    return Refund(**dict(row)) if row else None
+
+
+async def add_refund(
+    tx: Tx, payment_id: PaymentId, provider_payment: str, amount_minor: int, reason: RefundReason
+) -> Refund:
+    """Write down that money is to go back."""
+    row = await tx.conn.fetchrow(ADD_REFUND, new_id(tx.now), payment_id, provider_payment, amount_minor, reason, tx.now)
+    assert row is not None
+    return Refund(**dict(row))
+
+
+async def end_refund(
+    tx: Tx, refund_id: RefundId, provider_refund: str | None, state: Literal["done", "pending", "failed"]
+) -> None:
+    """Write down what became of a return, and the gateway's name of it. What is done can fail; not the reverse."""
+    await tx.conn.execute(END_REFUND, refund_id, provider_refund, state, tx.now)
 
 
 async def keep_webhook(tx: Tx, webhook: StoredWebhook) -> bool:

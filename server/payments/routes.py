@@ -10,7 +10,7 @@ from server.core.routes import Idempotent, Route, as_admin, post, public, signed
 from server.core.settings import Environment, Settings
 from server.payments.checkout import AlreadyPaid, pay_in_sandbox
 from server.payments.gateway import WrongSignature, verifier
-from server.payments.refund import NothingToRefund, refund_payment
+from server.payments.refund import MoreThanCaptured, NothingToRefund, refund_payment
 from server.payments.webhook import take_webhook
 
 
@@ -31,7 +31,7 @@ def routes(settings: Settings, clock: Clock) -> list[Route]:
             status=202,
             access=stepped_up(as_admin),
             idempotent=Idempotent.REQUIRED,
-            raises=[NotFound, NothingToRefund],
+            raises=[NotFound, NothingToRefund, MoreThanCaptured],
             tags=["payments"],
         ),
     ]

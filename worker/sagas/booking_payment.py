@@ -100,7 +100,9 @@ async def mail_cancellation(tx: Tx, event: ConsultationCancelled, *, cipher: Cip
 @on(PaymentRefundDue)
 async def give_money_back(run: Run, event: PaymentRefundDue, *, gateway: Gateway) -> None:
     """Ask the gateway for the return, with this step's key: repeated, it is the same return."""
-    ask = RefundAtGateway(payment_id=event.payment_id, provider_payment=event.provider_payment)
+    ask = RefundAtGateway(
+        payment_id=event.payment_id, provider_payment=event.provider_payment, refund_id=event.refund_id
+    )
     await refund_at_gateway(run, ask, gateway=gateway)
 
 
