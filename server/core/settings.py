@@ -8,7 +8,7 @@ import stat
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -30,6 +30,13 @@ POOL_SIZES: Mapping[Environment, tuple[int, int]] = {
     Environment.DEV: (2, 10),
     Environment.TEST: (1, 8),
     Environment.PRODUCTION: (4, 20),
+}
+
+
+# What a gateway cannot do without; one that has none of them is not set up.
+GATEWAY_KEYS: Mapping[str, tuple[str, ...]] = {
+    "razorpay": ("razorpay_key_id", "razorpay_key_secret", "razorpay_webhook_secret"),
+    "stripe": ("stripe_key", "stripe_webhook_secret"),
 }
 
 
@@ -88,10 +95,48 @@ class Settings(BaseSettings):
         default=SecretStr(DEV_SECRET), description="Signs the sandbox gateway's webhooks."
     )
 
+    gateway: Literal["sandbox", "razorpay", "stripe"] = Field(
+        default="sandbox", description="Where new payments are paid; earlier ones stay with the gateway they began at."
+    )
+    gateway_timeout_seconds: float = Field(default=10.0, gt=0, le=60, description="A gateway slower than this is away.")
+    reconcile_minutes: int = Field(default=60, ge=0, le=10080, description="Between looks at its books; 0 is never.")
+    razorpay_key_id: str | None = Field(default=None, description="Razorpay's key id, rzp_live_ or rzp_test_.")
+    razorpay_key_secret: SecretStr | None = Field(default=None, description="The secret of razorpay_key_id.")
+    razorpay_webhook_secret: SecretStr | None = Field(default=None, description="Signs Razorpay's webhooks.")
+    razorpay_url: str = Field(default="https://api.razorpay.com", description="Razorpay's API.")
+    stripe_key: SecretStr | None = Field(default=None, description="Stripe's secret key, sk_live_ or sk_test_.")
+    stripe_webhook_secret: SecretStr | None = Field(default=None, description="Signs Stripe's webhooks, whsec_.")
+    stripe_url: str = Field(default="https://api.stripe.com", description="Stripe's API.")
+
     smtp_url: SecretStr | None = Field(
         default=None, description="smtp[s]://user:pass@host:port; absent: the inbox page."
     )
     mail_from: str = Field(default="Amrutam <no-reply@amrutam.local>", description="Sender of every mail.")
+    twilio_account: str | None = Field(
+        default=None, pattern=r"^AC[0-9a-fA-F]{32}$", description="Twilio account that sends SMS; absent: the inbox page."
+    )
+    twilio_token: SecretStr | None = Field(default=None, description="The account's token; it also signs reports.")
+    twilio_from: str | None = Field(
+        default=None,
+        pattern=r"^(\+\d{6,15}|MG[0-9a-fA-F]{32}|[A-Za-z0-9 ]{2,11})$",
+        description="Sender of every SMS: a number, a messaging service (MG...) or an alphanumeric name.",
+    )
+    twilio_url: str = Field(
+        default="https://api.twilio.com", pattern=r"^https?://[^/?#\s]+$", description="Where Twilio's API is."
+    )
+    push_key: SecretStr | None = Field(
+        default=None, description="Private key of web push (VAPID): 32 bytes in base64url; absent: made from the secret."
+    )
+    push_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(
+            "fcm.googleapis.com",
+            "push.services.mozilla.com",
+            "notify.windows.com",
+            "push.apple.com",
+        ),
+        description="Push services whose addresses browsers may give, with what is below them, comma separated.",
+    )
+    push_insecure: bool = Field(default=False, description="Push over http and on this machine; never in production.")
     clinic_phone: str = Field(default="+91 00000 00000", description="Where a patient phones when video fails.")
 
     turn_urls: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -123,7 +168,9 @@ class Settings(BaseSettings):
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged.")
     data_dir: Path | None = Field(default=None, description="Folder of the embedded services; `up` sets it.")
 
-    @field_validator("allowed_origins", "trusted_proxies", "old_key_encryption_keys", "turn_urls", mode="before")
+    @field_validator(
+        "allowed_origins", "trusted_proxies", "old_key_encryption_keys", "turn_urls", "push_hosts", mode="before"
+    )
     @classmethod
     def split_commas(cls, value: object) -> object:
         if isinstance(value, str):
@@ -145,7 +192,7 @@ class Settings(BaseSettings):
                 raise ValueError("every address must begin with turn: or turns:")
         return value
 
-    @field_validator("public_url")
+    @field_validator("public_url", "razorpay_url", "stripe_url")
     @classmethod
     def without_slash(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):
@@ -165,6 +212,10 @@ class Settings(BaseSettings):
                 raise ValueError(f"{PREFIX}DEMO is on: production has no demo accounts")
             if self.clock_shift_seconds:
                 raise ValueError(f"{PREFIX}CLOCK_SHIFT_SECONDS is for development only")
+            if self.push_insecure:
+                raise ValueError(f"{PREFIX}PUSH_INSECURE is for development only")
+            if not self.twilio_url.startswith("https://"):
+                raise ValueError(f"{PREFIX}TWILIO_URL must begin with https:// in production")
         return self
 
     @model_validator(mode="after")
@@ -174,9 +225,29 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def sms_is_whole(self) -> Self:
+        given = [self.twilio_account is not None, self.twilio_token is not None, self.twilio_from is not None]
+        if any(given) and not all(given):
+            raise ValueError(
+                f"{PREFIX}TWILIO_ACCOUNT, {PREFIX}TWILIO_TOKEN and {PREFIX}TWILIO_FROM belong together: one is missing"
+            )
+        return self
+
+    @model_validator(mode="after")
     def relays_have_their_secret(self) -> Self:
         if bool(self.turn_urls) != bool(self.turn_secret and self.turn_secret.get_secret_value()):
             raise ValueError(f"{PREFIX}TURN_URLS and {PREFIX}TURN_SECRET belong together: one of them is missing")
+        return self
+
+    @model_validator(mode="after")
+    def gateway_has_its_keys(self) -> Self:
+        for gateway, names in GATEWAY_KEYS.items():
+            missing = [name for name in names if not getattr(self, name)]
+            if missing and (self.gateway == gateway or len(missing) < len(names)):
+                raise ValueError(f"{', '.join(PREFIX + name.upper() for name in missing)} missing: {gateway} needs it")
+        for url in (self.razorpay_url, self.stripe_url):
+            if self.environment is Environment.PRODUCTION and not url.startswith("https://"):
+                raise ValueError(f"{url}: a gateway is reached over https")
         return self
 
     @property
