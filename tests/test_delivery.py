@@ -245,14 +245,20 @@ async def test_every_command_refuses_whoever_has_no_business_there(house: House,
     asks: dict[str, dict[str, object]] = {
         "waiting.check_in": {},
         "waiting.leave": {},
+        "waiting.readiness": {"camera": "ok", "microphone": "ok", "speaker": "ok", "network": "ok"},
         "queue.call": {},
+        "queue.skip": {},
+        "queue.put_back": {},
+        "queue.transfer": {"doctor_id": cast.dr_sen.me["doctor_id"]},
         "chat.send": {"client_id": "c1", "text": "hello"},
         "chat.typing": {},
         "chat.read": {"number": 1},
         "video.join": {"device": "tab1"},
     }
     table = {line.name for line in house.server.realtime.commands.table}
-    elsewhere = {"subscribe", "unsubscribe"} | {name for name in table if name.startswith("video.")}
+    elsewhere = {"subscribe", "unsubscribe", "queue.tell_delay", "queue.end_delay"} | {
+        name for name in table if name.startswith("video.")
+    }
     assert table <= set(asks) | elsewhere
     for person in (cast.vik, cast.dr_sen, cast.mira):
         async with live(person) as client:

@@ -8,12 +8,14 @@ from uuid import UUID
 
 from realtime.delivery.commands import Command, command
 from realtime.delivery.live_room import LiveRoom, PresenceRule
+from server.booking import DoctorBusy, NotToBeMoved, PatientBusy, transfer_from_queue
 from server.consultations import (
     CONSULTATION,
     QUEUE,
     ChatRead,
     ChatTyping,
     InConsultation,
+    NobodyBehind,
     NotCheckedIn,
     NotConfirmed,
     OfDoctor,
@@ -28,11 +30,16 @@ from server.consultations import (
     by_consultation,
     call_next,
     consultation_snapshot,
+    end_delay,
     enter_waiting,
     exit_waiting,
+    let_next_go_first,
     queue_snapshot,
     read_messages,
+    return_patient,
     send_message,
+    show_readiness,
+    tell_delay,
 )
 from server.core.cipher import Cipher
 from server.core.errors import Invalid, NotFound
@@ -45,6 +52,7 @@ from server.core.settings import Settings
 from server.core.tx import Actor, Role, Run, Tx
 
 its_patient = as_patient.and_("patient of the consultation", by_consultation(Who.PATIENT))
+its_doctor = as_doctor.and_("doctor of the consultation", by_consultation(Who.DOCTOR))
 its_reader = as_either.and_("patient or treating doctor of the consultation", by_consultation(Who.READER))
 _reader = by_consultation(Who.READER)
 
@@ -66,18 +74,43 @@ def queue_room(settings: Settings, cipher: Cipher) -> LiveRoom:
 
     async def queue(tx: Tx, doctor_id: UUID) -> Mapping[str, object]:
         shown = await queue_snapshot(tx, OfDoctor(doctor_id=DoctorId(doctor_id)), cipher=cipher)
-        return {"entries": shown.entries}
+        return {"entries": shown.entries, "notice": shown.notice}
 
-    call = command(
-        "queue.call",
-        partial(call_next, cipher=cipher, settings=settings),
-        access=as_doctor,
-        raises=[NotFound, NotCheckedIn, TooEarly, WrongStatus],
-        under="consultation",
-    )
+    commands = [
+        command(
+            "queue.call",
+            partial(call_next, cipher=cipher, settings=settings),
+            access=as_doctor,
+            raises=[NotFound, NotCheckedIn, TooEarly, WrongStatus],
+            under="consultation",
+        ),
+        command(
+            "queue.skip",
+            partial(let_next_go_first, cipher=cipher),
+            access=its_doctor,
+            raises=[NobodyBehind, NotFound, NotCheckedIn, WrongStatus],
+            under="consultation",
+        ),
+        command(
+            "queue.put_back",
+            partial(return_patient, cipher=cipher),
+            access=its_doctor,
+            raises=[NotFound, NotCheckedIn, WrongStatus],
+            under="consultation",
+        ),
+        command(
+            "queue.transfer",
+            partial(transfer_from_queue, cipher=cipher, settings=settings),
+            access=its_doctor,
+            raises=[DoctorBusy, NotFound, NotToBeMoved, PatientBusy],
+            under="consultation",
+        ),
+        command("queue.tell_delay", tell_delay, access=as_doctor, raises=[NotFound], under="notice"),
+        command("queue.end_delay", end_delay, access=as_doctor, raises=[NotFound]),
+    ]
     # Nobody is told of it; it is what says that a doctor who called somebody in is still there.
     presence = PresenceRule(role_of=side_of, signal=_nobody_hears, roles=("DOCTOR",))
-    return LiveRoom(QUEUE, may_join=the_doctor, snapshot=queue, commands=[call], presence=presence)
+    return LiveRoom(QUEUE, may_join=the_doctor, snapshot=queue, commands=commands, presence=presence)
 
 
 def consultation_room(settings: Settings, cipher: Cipher, publisher: Publisher) -> LiveRoom:
@@ -124,6 +157,13 @@ def _commands(settings: Settings, cipher: Cipher, publisher: Publisher) -> list[
             partial(enter_waiting, cipher=cipher, settings=settings),
             access=its_patient,
             raises=[NotFound, NotConfirmed, TooEarly, WrongStatus],
+        ),
+        command(
+            "waiting.readiness",
+            partial(show_readiness, cipher=cipher),
+            access=its_patient,
+            raises=[NotFound],
+            under="readiness",
         ),
         command(
             "waiting.leave",

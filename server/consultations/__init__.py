@@ -14,10 +14,12 @@ from server.consultations.access import (
     treats,
 )
 from server.consultations.arrive import OPENS_BEFORE, check_in, enter_waiting
-from server.consultations.call import call_next, call_patient, put_back
+from server.consultations.call import call_next, call_patient, put_back, put_back_patient, return_patient
 from server.consultations.change import consultation
 from server.consultations.chat import list_messages, read_messages, send_message, write_message
 from server.consultations.complete import complete_consultation
+from server.consultations.delay import end_delay, tell_delay
+from server.consultations.estimate import Expected, Pace, Past, Turn, pace, turns
 from server.consultations.events import (
     CONSULTATION,
     QUEUE,
@@ -30,6 +32,7 @@ from server.consultations.events import (
     ConsultationConfirmed,
     Presence,
     QueueChanged,
+    QueueNotice,
     WaitingPosition,
 )
 from server.consultations.leave_waiting import exit_waiting, leave_waiting
@@ -49,6 +52,7 @@ from server.consultations.models import (
     ConsultationPayment,
     ConsultationRoom,
     Consultations,
+    DelayNotice,
     InConsultation,
     ListConsultations,
     ListMessages,
@@ -65,24 +69,29 @@ from server.consultations.models import (
     PutBack,
     Queue,
     QueueEntry,
+    Readiness,
     ReadMessages,
     SendMessage,
+    ShowReadiness,
     Side,
-    Sure,
+    TellDelay,
     WriteMessage,
     WriteNote,
 )
 from server.consultations.no_show import mark_no_show, reopen_consultation
 from server.consultations.notes import list_notes, write_note
 from server.consultations.queries import consultation_from
+from server.consultations.readiness import show_readiness
 from server.consultations.routes import as_either, routes
-from server.consultations.settle import cancel, confirm, end_as_cancelled, move
+from server.consultations.settle import cancel, confirm, end_as_cancelled, hand_on, move
+from server.consultations.skip import let_next_go_first, skip_patient
 from server.consultations.start import begin_meeting, start_consultation
 from server.consultations.status import (
     MOVES,
     Act,
     CheckedIn,
     EndedAs,
+    NobodyBehind,
     NotCalled,
     NotCheckedIn,
     NotConfirmed,
@@ -112,7 +121,9 @@ __all__ = [
     "ConsultationPayment",
     "ConsultationRoom",
     "Consultations",
+    "DelayNotice",
     "EndedAs",
+    "Expected",
     "InConsultation",
     "ListConsultations",
     "ListMessages",
@@ -120,6 +131,7 @@ __all__ = [
     "Meetings",
     "Message",
     "Messages",
+    "NobodyBehind",
     "NotCalled",
     "NotCheckedIn",
     "NotConfirmed",
@@ -127,6 +139,8 @@ __all__ = [
     "Notes",
     "OfConsultation",
     "OfDoctor",
+    "Pace",
+    "Past",
     "PaymentStatus",
     "Place",
     "Presence",
@@ -134,13 +148,17 @@ __all__ = [
     "Queue",
     "QueueChanged",
     "QueueEntry",
+    "QueueNotice",
     "ReadMessages",
+    "Readiness",
     "SendMessage",
+    "ShowReadiness",
     "Side",
     "Status",
-    "Sure",
+    "TellDelay",
     "TooEarly",
     "TooLate",
+    "Turn",
     "WaitingPosition",
     "Who",
     "WriteMessage",
@@ -162,10 +180,13 @@ __all__ = [
     "consultation_snapshot",
     "doctor_of_consultation",
     "end_as_cancelled",
+    "end_delay",
     "enter_waiting",
     "exit_waiting",
     "get_consultation",
+    "hand_on",
     "leave_waiting",
+    "let_next_go_first",
     "list_consultations",
     "list_meetings",
     "list_messages",
@@ -174,21 +195,28 @@ __all__ = [
     "meeting",
     "move",
     "own_queue",
+    "pace",
     "party_to_consultation",
     "patient_of_consultation",
     "patient_or_doctor",
     "put_back",
+    "put_back_patient",
     "queue_entries",
     "queue_entry",
     "queue_snapshot",
     "read_messages",
     "reader_of_consultation",
     "reopen_consultation",
+    "return_patient",
     "routes",
     "send_message",
+    "show_readiness",
+    "skip_patient",
     "start_consultation",
+    "tell_delay",
     "treating_doctor",
     "treats",
+    "turns",
     "waiting_place",
     "write_message",
     "write_note",

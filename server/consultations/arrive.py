@@ -38,4 +38,4 @@ async def _enter(tx: Tx, id_: ConsultationId, cipher: Cipher, settings: Settings
     opens_at = before.start_time - OPENS_BEFORE
     if not settings.demo and tx.now < opens_at:
         raise TooEarly("The waiting room opens 30 minutes before the start.", opens_at=rfc3339(opens_at))
-    return await change(tx, Act.CHECK_IN, before, cipher, checked_in_at=tx.now)
+    return await change(tx, Act.CHECK_IN, before, cipher, checked_in_at=tx.now, queued_at=None)

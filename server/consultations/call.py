@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from server.consultations.change import allow, change, held
-from server.consultations.models import CallNext, Consultation, OfConsultation, PutBack
+from server.consultations.delay import take_back
+from server.consultations.models import CallNext, Consultation, InConsultation, OfConsultation, PutBack
 from server.consultations.status import Act, NotCheckedIn, Status, TooEarly
 from server.consultations.waiting import first_waiting
 from server.core.cipher import Cipher
@@ -51,6 +52,22 @@ async def put_back(tx: Tx, ask: PutBack, *, cipher: Cipher) -> Done:
     return Done()
 
 
+async def put_back_patient(tx: Tx, ask: OfConsultation, *, cipher: Cipher) -> Consultation:
+    """The doctor takes a call back, or a skip: the patient waits at the old place; again changes nothing.
+
+    Raises NotCheckedIn, WrongStatus once the consultation has begun.
+    """
+    before = await held(tx, ask.id)
+    if before.is_waiting and before.queued_at is None:
+        return before
+    return await change(tx, Act.PUT_BACK, before, cipher, called_at=None, queued_at=None)
+
+
+async def return_patient(tx: Tx, ask: InConsultation, *, cipher: Cipher) -> Consultation:
+    """The same from a socket."""
+    return await put_back_patient(tx, OfConsultation(id=ask.consultation_id), cipher=cipher)
+
+
 async def _call(
     tx: Tx, id_: ConsultationId, cipher: Cipher, settings: Settings, *, only_waiting: bool = False
 ) -> Consultation:
@@ -64,4 +81,5 @@ async def _call(
         return before
     if not settings.demo and tx.now < before.start_time:
         raise TooEarly("This slot has not begun.", opens_at=rfc3339(before.start_time))
+    await take_back(tx, before.doctor_id)  # who calls somebody in is here
     return await change(tx, Act.CALL, before, cipher, called_at=tx.now)

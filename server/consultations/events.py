@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from server.consultations.models import Consultation, Message, QueueEntry, Side, Sure
+from server.consultations.estimate import Sure
+from server.consultations.models import Consultation, DelayNotice, Message, QueueEntry, Side
 from server.consultations.status import EndedAs
 from server.core.events import Event, Room, Signal
 from server.core.ids import ConsultationId, DoctorId
@@ -35,12 +36,23 @@ class ChatMessage(Event, name="chat.message", rooms=(CONSULTATION,)):
 
 
 class WaitingPosition(Event, name="waiting.position", rooms=(CONSULTATION,)):
-    """Where the patient stands in the waiting room, when it should be their turn, and how sure that is."""
+    """Where the patient stands in the waiting room, when it should be their turn, the span that eight of ten turns
+    fall into, how sure that is, and what the doctor tells all who wait."""
 
     consultation_id: ConsultationId
     position: int
     estimated_start: Instant
+    earliest: Instant
+    latest: Instant
     sure: Sure
+    notice: DelayNotice | None
+
+
+class QueueNotice(Event, name="queue.notice", rooms=(QUEUE,)):
+    """What the doctor tells all who wait; None once it is taken back, or the doctor calls somebody in."""
+
+    doctor_id: DoctorId
+    notice: DelayNotice | None
 
 
 class ConsultationConfirmed(Event, name="consultation.confirmed"):

@@ -26,4 +26,4 @@ async def _leave(tx: Tx, id_: ConsultationId, cipher: Cipher) -> Consultation:
     before = await held(tx, id_)
     if before.status is Status.PENDING and before.checked_in_at is None:
         return before
-    return await change(tx, Act.LEAVE, before, cipher, checked_in_at=None, called_at=None)
+    return await change(tx, Act.LEAVE, before, cipher, checked_in_at=None, called_at=None, queued_at=None)

@@ -7,13 +7,15 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
+from server.consultations.estimate import Sure
 from server.consultations.status import EndedAs, Status
 from server.core.ids import AttachmentId, ConsultationId, DoctorId, MessageId, PatientId, PaymentId, SlotId
 from server.core.models import Ask, Currency, Instant, Model, Prose
 from server.core.privacy import Level
 
 PaymentStatus = Literal["pending", "authorised", "captured", "failed", "expired", "refunded"]
-Sure = Literal["low", "fair", "good"]
+Works = Literal["ok", "limited", "none", "unknown"]
+NoticeReason = Literal["late", "emergency", "technical", "break"]
 Side = Literal["DOCTOR", "PATIENT"]
 Cursor = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[0-9a-f_-]+$"), Level.PUBLIC]
 ClientId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.~-]+$"), Level.INTERNAL]
@@ -47,12 +49,25 @@ class Consultation(Model):
     started_at: Instant | None
     ended_at: Instant | None
     ended_as: EndedAs | None
+    queued_at: Instant | None = None
+    """From when the place in the queue counts, where that is not the check-in: somebody was let go first."""
+    transferred_at: Instant | None = None
+    """When another doctor handed it on to this one."""
     payment: ConsultationPayment
 
     @property
     def is_waiting(self) -> bool:
         """Whether its patient sits in the waiting room and has not been called."""
         return self.status is Status.PENDING and self.checked_in_at is not None and self.called_at is None
+
+
+class Readiness(Model):
+    """What the patient's device check found."""
+
+    camera: Works
+    microphone: Works
+    speaker: Works
+    network: Works
 
 
 class QueueEntry(Model):
@@ -70,21 +85,38 @@ class QueueEntry(Model):
     started_at: Instant | None
     position: int | None
     listed: bool
+    queued_at: Instant | None = None
+    """From when the place counts; None while nobody waits."""
+    let_go_first: bool = False
+    """Whether somebody who came later was let go first."""
+    readiness: Readiness | None = None
+
+
+class DelayNotice(Model):
+    """What a doctor tells all who wait: the next turn is so many minutes away, until `back_at`, and why."""
+
+    minutes: int
+    reason: NoticeReason
+    back_at: Instant
 
 
 class Queue(Model):
     """A doctor's queue of today: who is in the call, who was called, who waits, who is still to come."""
 
     entries: list[QueueEntry]
+    notice: DelayNotice | None = None
 
 
 class Place(Model):
-    """A place in the waiting room: the position from 1, when it should be this one's turn, and how sure that is.
-    All None for one who does not wait."""
+    """A place in the waiting room: the position from 1, when it should be this one's turn, the span that eight of
+    ten turns fall into, and how sure that is. All None for one who does not wait; `notice` is the doctor's word."""
 
     position: int | None
     estimated_start: Instant | None
+    earliest: Instant | None = None
+    latest: Instant | None = None
     sure: Sure | None
+    notice: DelayNotice | None = None
 
 
 class Meeting(Model):
@@ -124,6 +156,33 @@ class PutBack(Ask):
     """A called patient whose doctor went away."""
 
     consultation_id: ConsultationId
+
+
+class TellDelay(Ask):
+    """The doctor takes nobody for so many minutes, and why."""
+
+    minutes: Literal[5, 10, 15, 20, 30, 45, 60]
+    reason: NoticeReason = "late"
+
+
+class TellReadiness(Ask):
+    """What the device check found, told over REST."""
+
+    id: ConsultationId
+    camera: Works
+    microphone: Works
+    speaker: Works
+    network: Works
+
+
+class ShowReadiness(Ask):
+    """The same from a socket."""
+
+    consultation_id: ConsultationId
+    camera: Works
+    microphone: Works
+    speaker: Works
+    network: Works
 
 
 class ListConsultations(Ask):

@@ -13,18 +13,30 @@ from server.consultations.access import (
     treating_doctor,
 )
 from server.consultations.arrive import check_in
-from server.consultations.call import call_patient
+from server.consultations.call import call_patient, put_back_patient
 from server.consultations.chat import list_messages, write_message
 from server.consultations.complete import complete_consultation
+from server.consultations.delay import end_delay, tell_delay
 from server.consultations.leave_waiting import leave_waiting
-from server.consultations.look import get_consultation, list_consultations, waiting_place
+from server.consultations.look import get_consultation, list_consultations, own_queue, waiting_place
 from server.consultations.no_show import mark_no_show, reopen_consultation
 from server.consultations.notes import list_notes, write_note
+from server.consultations.readiness import tell_readiness
+from server.consultations.skip import skip_patient
 from server.consultations.start import start_consultation
-from server.consultations.status import CheckedIn, NotCalled, NotCheckedIn, NotConfirmed, TooEarly, TooLate, WrongStatus
+from server.consultations.status import (
+    CheckedIn,
+    NobodyBehind,
+    NotCalled,
+    NotCheckedIn,
+    NotConfirmed,
+    TooEarly,
+    TooLate,
+    WrongStatus,
+)
 from server.core.cipher import Cipher
 from server.core.errors import Invalid, NotFound
-from server.core.routes import Access, Route, as_doctor, as_patient, get, post, signed_in
+from server.core.routes import Access, Route, as_doctor, as_patient, delete, get, post, put, signed_in
 from server.core.settings import Settings
 from server.core.tx import Role
 
@@ -73,6 +85,33 @@ def routes(cipher: Cipher, settings: Settings) -> list[Route]:
             raises=[NotFound, NotCheckedIn, TooEarly, WrongStatus],
             tags=tags,
         ),
+        post(
+            "/consultations/{id}/skip",
+            partial(skip_patient, cipher=cipher),
+            access=its_doctor,
+            scope=WRITE,
+            raises=[NobodyBehind, NotFound, NotCheckedIn, WrongStatus],
+            tags=tags,
+        ),
+        post(
+            "/consultations/{id}/put-back",
+            partial(put_back_patient, cipher=cipher),
+            access=its_doctor,
+            scope=WRITE,
+            raises=[NotFound, NotCheckedIn, WrongStatus],
+            tags=tags,
+        ),
+        put(
+            "/consultations/{id}/readiness",
+            partial(tell_readiness, cipher=cipher),
+            access=its_patient,
+            scope=WRITE,
+            raises=[NotFound],
+            tags=tags,
+        ),
+        get("/queue", partial(own_queue, cipher=cipher), access=as_doctor, scope=READ, raises=[NotFound], tags=tags),
+        put("/queue/notice", tell_delay, access=as_doctor, scope=WRITE, raises=[NotFound], tags=tags),
+        delete("/queue/notice", end_delay, access=as_doctor, scope=WRITE, raises=[NotFound], tags=tags),
         post(
             "/consultations/{id}/start",
             partial(start_consultation, cipher=cipher),

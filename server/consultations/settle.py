@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 
 from server.consultations import queries
+from server.consultations.arrive import OPENS_BEFORE
 from server.consultations.change import allow, change, consultation, held
 from server.consultations.events import ConsultationCancelled, ConsultationConfirmed
 from server.consultations.models import Consultation
-from server.consultations.status import Act, EndedAs, Status
+from server.consultations.status import Act, EndedAs, Status, WrongStatus
 from server.consultations.waiting import tell
 from server.core.cipher import Cipher
-from server.core.ids import ConsultationId, SlotId
+from server.core.ids import ConsultationId, DoctorId, SlotId
+from server.core.settings import Settings
 from server.core.tx import Tx
 
 
@@ -36,6 +38,31 @@ async def cancel(tx: Tx, id_: ConsultationId, ended_as: EndedAs, cipher: Cipher)
 async def end_as_cancelled(tx: Tx, before: Consultation, ended_as: EndedAs, cipher: Cipher) -> Consultation:
     """Cancel a consultation that the caller has read. Raises WrongStatus when it has changed since."""
     return await cancel(tx, before.id, ended_as, cipher)
+
+
+async def hand_on(
+    tx: Tx,
+    id_: ConsultationId,
+    doctor_id: DoctorId,
+    slot_id: SlotId,
+    start_time: datetime,
+    end_time: datetime,
+    cipher: Cipher,
+    settings: Settings,
+) -> Consultation:
+    """Give a confirmed PENDING consultation to another doctor. Who waits goes on waiting, unless the waiting room of
+    the new time is not open yet. Raises NotConfirmed, WrongStatus, NotFound."""
+    was = await consultation(tx, id_)
+    await queries.lock_queues(tx, was.doctor_id, doctor_id)
+    before = await held(tx, id_)
+    allow(Act.TRANSFER, before)
+    if before.called_at is not None or before.doctor_id != was.doctor_id:
+        raise WrongStatus("This consultation was called in, or handed on already.")
+    is_open = settings.demo or start_time - tx.now <= OPENS_BEFORE
+    await queries.hand_on(tx, id_, doctor_id, slot_id, start_time, end_time, keeps_check_in=is_open)
+    after = await consultation(tx, id_)
+    await tell(tx, before, after, cipher)
+    return after
 
 
 async def move(

@@ -29,6 +29,8 @@ class Act(StrEnum):
     LEAVE = "leave"
     CALL = "call"
     PUT_BACK = "put-back"
+    SKIP = "skip"
+    TRANSFER = "transfer"
     START = "start"
     COMPLETE = "complete"
     NO_SHOW = "no-show"
@@ -54,7 +56,9 @@ MOVES: Mapping[Act, Move] = {
     Act.CHECK_IN: Move(_PENDING, _PENDING, confirmed=True, called=False),
     Act.LEAVE: Move(_PENDING, _PENDING, checked_in=True),
     Act.CALL: Move(_PENDING, _PENDING, checked_in=True),
-    Act.PUT_BACK: Move(_PENDING, _PENDING, called=True),
+    Act.PUT_BACK: Move(_PENDING, _PENDING, checked_in=True),
+    Act.SKIP: Move(_PENDING, _PENDING, checked_in=True),
+    Act.TRANSFER: Move(_PENDING, _PENDING, confirmed=True),
     Act.START: Move(_PENDING, Status.ACTIVE, called=True),
     Act.COMPLETE: Move(Status.ACTIVE, Status.COMPLETED),
     Act.NO_SHOW: Move(_PENDING, Status.CANCELLED, confirmed=True, checked_in=False),
@@ -103,6 +107,13 @@ class NotCalled(Conflict):
 
     code = "not-called"
     title = "The patient has not been called in yet."
+
+
+class NobodyBehind(Conflict):
+    """Nobody else waits who could be taken first."""
+
+    code = "nobody-behind"
+    title = "Nobody waits behind this patient."
 
 
 class TooEarly(Conflict):
