@@ -12,9 +12,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from aiohttp import web
+
 from realtime.delivery.frames import compact
 from realtime.delivery.limits import BOUNDS, Bounds, Budgets
-from realtime.delivery.socketio_server import Wire
+from realtime.delivery.socketio_server import Greeting, Wire
 from server.core.clock import Clock
 from server.core.edge.calls import client_address
 from server.core.edge.identity import cookie_name
@@ -73,15 +75,16 @@ class Connections:
         self._nobody_yet: Counter[str] = Counter()
         self._addresses: dict[Wire, str] = {}
         self._by_user: dict[UserId, set[Socket]] = defaultdict(set)
-        self._tasks: set[asyncio.Task[None]] = set()
         self.sockets: dict[str, Socket] = {}
         self.accepting = True
         self.on_call: Called | None = None
         self.on_closed: list[Closed] = []
 
-    def opened(self, wire: Wire) -> bool:
+    def opened(self, wire: Wire, request: web.Request) -> bool:
         """Count a new WebSocket to its address until somebody has signed in on it."""
-        address = address_key(client_address(wire.request, self._proxies))
+        cookie = request.cookies.get(cookie_name(self._settings), "")
+        wire.greeting = Greeting(client_address(request, self._proxies), cookie, request.headers.get("Origin"))
+        address = address_key(wire.greeting.address)
         if self._nobody_yet[address] >= self._bounds.sockets_an_address:
             log.warning("too many sockets of one address", extra={"address": address})
             return False
@@ -91,10 +94,12 @@ class Connections:
 
     async def connect(self, wire: Wire, auth: object) -> None:
         """Find out who this is: a bearer token, a cookie from our own pages, or nobody. Raises a Problem."""
-        actor = await self._identify(wire, auth)
+        greeting, wire.greeting = wire.greeting, None
+        assert greeting is not None
+        actor = await self._identify(greeting, auth)
         if not wire.is_open:
             return
-        socket = Socket(wire, replace(actor, address=client_address(wire.request, self._proxies)))
+        socket = Socket(wire, replace(actor, address=greeting.address))
         if actor.user_id is not None:
             mine = self._by_user[actor.user_id]
             if len(mine) >= self._bounds.sockets_a_user:
@@ -155,9 +160,7 @@ class Connections:
             for tell in self.on_closed:
                 tell(socket)
         wire.say("bye", {"code": code, "retry": retry, "after_ms": after_ms, "at": rfc3339(self._clock())})
-        task = asyncio.get_running_loop().create_task(_close(wire))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        wire.leave()
 
     def end_sessions(self, user_id: UserId, session_id: SessionId | None, *, besides: SessionId | None = None) -> None:
         """Close the sockets of one session, or of all sessions of a user `besides` one."""
@@ -178,7 +181,7 @@ class Connections:
         found = {socket.actor.session_id for socket in self.sockets.values() if socket.last_input >= since}
         return [session_id for session_id in found if session_id is not None]
 
-    async def _identify(self, wire: Wire, auth: object) -> Actor:
+    async def _identify(self, greeting: Greeting, auth: object) -> Actor:
         token = cast("dict[str, object]", auth).get("token") if isinstance(auth, dict) else None
         if token is not None:
             actor = await self._find_actor(token) if isinstance(token, str) and len(token) <= 200 else None
@@ -187,11 +190,11 @@ class Connections:
             if actor.scopes is not None:
                 raise Forbidden("Sockets take the token of a login, not an API key.")
             return actor
-        cookie = wire.request.cookies.get(cookie_name(self._settings), "")
+        cookie = greeting.cookie
         if not cookie:
             return ANONYMOUS
         # The origin list was checked at the handshake; with a cookie there must also be one.
-        if wire.request.headers.get("Origin") not in self._settings.origins:
+        if greeting.origin not in self._settings.origins:
             raise ForeignRequest("A connection with a session cookie needs its Origin header.")
         actor = await self._find_actor(cookie) if len(cookie) <= 200 else None
         # A page whose session has ended may still watch what everybody may.
@@ -228,14 +231,3 @@ class Connections:
 def refusal(problem: Problem, request_id: str, at: str) -> str:
     """The acknowledgement of a refused call, as JSON."""
     return compact({"ok": False, "error": problem.as_json(request_id or secrets.token_urlsafe(12)), "at": at})
-
-
-async def _close(wire: Wire) -> None:
-    try:
-        async with asyncio.timeout(2):
-            await wire.close()
-    except TimeoutError:
-        wire.cut()
-        return
-    # The client answers our CLOSE; one that does not is cut.
-    asyncio.get_running_loop().call_later(3, wire.cut)

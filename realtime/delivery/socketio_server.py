@@ -1,8 +1,9 @@
 """The one module that speaks to python-socketio: it keeps the protocol, and hands out typed wires.
 
-python-socketio does the handshake, CONNECT, namespaces and the heartbeat. Events are taken from Engine.IO's messages
-and acknowledged on the transport itself, so that acknowledgements and room events of a socket leave in one order, and
-nothing of a client's JSON is read outside the gate.
+python-socketio and python-engineio keep the sessions and answer CONNECT; a wire stands in Engine.IO's table of sockets.
+Messages come straight from the WebSocket, and events are acknowledged on the transport itself, so that all that a
+client hears leaves in one order, and nothing of its JSON is read outside the gate. A wire is one object and one timer:
+no task, no queue and nothing of its HTTP request lives on beside it.
 """
 
 from __future__ import annotations
@@ -11,46 +12,71 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import socketio
 from aiohttp import web
-from multidict import CIMultiDict
 from socketio.exceptions import ConnectionRefusedError as Refused
 
-from realtime.delivery.frames import acknowledgement_frame, compact, message_frame
+from realtime.delivery.frames import acknowledgement_frame, compact, message_frame, text_frame
+from realtime.delivery.handshake import answer_polling, foreign_origin, no_handshake, opening
 from realtime.delivery.limits import Bounds
+from realtime.delivery.websocket import WebSocket, accept_key
 from server.core import jsongate
 from server.core.errors import Malformed, Problem
+from server.core.tasks import end_tasks
+
+if TYPE_CHECKING:
+    _AsyncManager = Any  # it is not typed
+else:
+    _AsyncManager = socketio.AsyncManager
 
 log = logging.getLogger(__name__)
 PATH = "/socket.io/"
-USE_WEBSOCKET = 'This server speaks WebSocket only: connect with {transports: ["websocket"]}.'
 # `2`, perhaps the number of an acknowledgement that the client waits for, and the JSON of [name, ...arguments].
+_PING = text_frame("2")
+_ENGINE_CLOSE = text_frame("1")
 _EVENT = re.compile(r"2(\d{0,15})(\[.*)", re.DOTALL)
 
 
-class Wire:
-    """One WebSocket of a client, from its handshake to its end."""
+class Greeting(NamedTuple):
+    """What a handshake said about who comes: the address, and what browsers send by themselves."""
 
-    def __init__(self, eio: Any, eio_id: str, request: web.Request) -> None:
-        self._eio = eio
+    address: str
+    cookie: str
+    origin: str | None
+
+
+class Wire(WebSocket):
+    """One client, from its handshake to its end: the WebSocket, and the session that Engine.IO keeps of it."""
+
+    __slots__ = ("_beat", "_is_pinged", "_server", "connecting", "eio_id", "greeting", "holder", "id", "is_connected")
+
+    def __init__(self, server: SocketServer, eio_id: str, most: int) -> None:
+        super().__init__(most)
+        self._server = server
+        self._is_pinged = False
+        self._beat: asyncio.TimerHandle | None = None
         self.eio_id = eio_id
-        self.request = request
-        self.transport = request.transport
         self.id = ""
         """The Socket.IO id, once connected."""
+        self.greeting: Greeting | None = None
+        """What the handshake said; forgotten once it is known who this is."""
         self.connecting = False
-        self.is_open = True
         self.is_connected = False
         self.holder: object = None
         """What the listener keeps for this wire."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether anything may still be said: neither side has closed."""
+        return self.transport is not None and not self._is_closing
+
     def write(self, frames: bytes) -> bool:
         """Write finished frames; False when the client is gone. Never after our CLOSE frame."""
         transport = self.transport
-        if not self.is_open or transport is None or transport.is_closing():
+        if transport is None or self._is_closing or transport.is_closing():
             return False
         transport.write(frames)
         return True
@@ -68,25 +94,68 @@ class Wire:
         """Send a message that is no room event."""
         self.write(message_frame(name, body))
 
-    async def close(self) -> None:
-        """Close the WebSocket. A client that does not take our CLOSE is cut by the caller's `cut`."""
-        await self._eio.disconnect(self.eio_id)
+    def leave(self) -> None:
+        """End the session and the WebSocket in order. A client that does not take our CLOSE is cut."""
+        self.write(_ENGINE_CLOSE)
+        self.shut()
 
     def cut(self) -> None:
         """End the connection at once, whatever is unsent."""
-        self.is_open = False
+        self._is_closing = True
         if self.transport is not None:
             self.transport.abort()
 
+    def text_received(self, text: str) -> None:
+        kind = text[:1]
+        if kind == "4":
+            self._server.message(self, text[1:])
+        elif kind == "3":
+            self._is_pinged = False
+        elif kind == "1":
+            self.shut()
+        elif kind not in ("2", "5", "6"):  # an older client's ping, an upgrade, nothing: not for this transport
+            self._server.misspoken(self)
 
-_WIRE = web.RequestKey("amrutam.wire", Wire)
+    def binary_received(self, data: bytes) -> None:
+        self._server.misspoken(self)
+
+    def ended(self) -> None:
+        if self._beat is not None:
+            self._beat.cancel()
+        self._server.ended(self)
+
+    def keep_beating(self, ping_seconds: float, pong_seconds: float) -> None:
+        """Ping now and then; who has not answered the last one is cut."""
+        if not self.is_open:
+            return
+        if self._is_pinged:
+            log.info("a client that does not answer was cut")
+            self.cut()
+            return
+        loop = asyncio.get_running_loop()
+        if self._beat is not None:
+            self._is_pinged = True
+            self.write(_PING)
+        wait = max(ping_seconds, pong_seconds)
+        self._beat = loop.call_later(wait, self.keep_beating, ping_seconds, pong_seconds)
+
+    # What python-engineio asks of a session in its table of sockets.
+
+    @property
+    def closed(self) -> bool:
+        """Whether Engine.IO forgets it."""
+        return not self.is_open
+
+    async def send(self, packet: Any) -> None:
+        """Send an Engine.IO packet; python-socketio's own are CONNECT and CONNECT_ERROR."""
+        self.write(text_frame(packet.encode()))
 
 
 class Listener(Protocol):
     """Who is told what wires do."""
 
-    def opened(self, wire: Wire) -> bool:
-        """A WebSocket was opened and has said nothing yet; False closes it."""
+    def opened(self, wire: Wire, request: web.Request) -> bool:
+        """A client asks for a WebSocket and has said nothing yet; False refuses it."""
         ...
 
     async def connect(self, wire: Wire, auth: object) -> None:
@@ -118,27 +187,17 @@ class SocketServer:
         self.accepting = True
         sio: Any = socketio.AsyncServer(
             async_mode="aiohttp",
-            transports=["websocket"],
-            allow_upgrades=False,
-            cors_allowed_origins=sorted(origins),
-            ping_interval=bounds.ping_seconds,
-            ping_timeout=bounds.pong_seconds,
-            max_http_buffer_size=bounds.frame_bytes,
-            http_compression=False,
-            cookie=None,
+            client_manager=_OneRoom(),
             logger=False,
             engineio_logger=False,
         )
         self._sio = sio
-        # Binary packets, foreign namespaces and everything before CONNECT end here, not inside the library.
+        # CONNECT is the library's. Binary packets, foreign namespaces and all else end here, not inside of it.
         self._pass_on = sio.eio.handlers["message"]
         self._eio_opened = sio.eio.handlers["connect"]
-        sio.eio.on("connect", self._opened)
-        sio.eio.on("message", self._message)
-        sio.on("connect", self._connect)
-        sio.on("disconnect", self._disconnect)
         self._eio_closed = sio.eio.handlers["disconnect"]
-        sio.eio.on("disconnect", self._closed)
+        sio.on("connect", self._connect)
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def mount(self, app: web.Application) -> None:
         """Answer at /socket.io/."""
@@ -146,8 +205,11 @@ class SocketServer:
             app.router.add_route(method, PATH, self._handle)
 
     async def shutdown(self) -> None:
-        """Stop the library's own tasks."""
-        await self._sio.shutdown()
+        """Cut every wire that is still there."""
+        for wire in self.wires:
+            wire.cut()
+        await self.emptied()
+        await end_tasks(self._tasks)
 
     async def emptied(self) -> None:
         """Wait until no wire is left."""
@@ -163,56 +225,67 @@ class SocketServer:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         origin = request.headers.get("Origin")
         if origin is not None and origin not in self._origins:
-            return web.json_response(_foreign_origin(), status=403, content_type="application/problem+json")
+            return foreign_origin()
         if request.query.get("transport", "polling") == "polling":
-            return _answer_polling(request, origin, self._bounds)
+            return answer_polling(request, origin, self._bounds)
         if not self.accepting:
             return web.Response(status=503, headers={"Retry-After": "2"})
-        # Without the offer aiohttp agrees on no compression: its memory a connection, and CRIME.
-        headers = CIMultiDict(request.headers)
-        headers.popall("Sec-WebSocket-Extensions", None)
-        plain = request.clone(headers=headers)
+        key = accept_key(request)
+        if key is None or request.query.get("EIO") != "4" or request.query["transport"] != "websocket":
+            return no_handshake()
+        wire = Wire(self, self._sio.eio.generate_id(), self._bounds.frame_bytes)
+        if not self._listener.opened(wire, request):
+            return web.Response(status=429, headers={"Retry-After": str(self._bounds.budget_seconds)})
         try:
-            return cast("web.StreamResponse", await self._sio.handle_request(plain))
-        finally:
-            wire = plain.get(_WIRE)
-            if wire is not None:
-                self._forget(wire)
-
-    async def _opened(self, eio_id: str, environ: dict[str, Any]) -> object:
-        wire = Wire(self._sio.eio, eio_id, environ["aiohttp.request"])
-        if not self._listener.opened(wire):
-            return False
-        self._wires[eio_id] = wire
-        environ["aiohttp.request"][_WIRE] = wire
+            wire.take_over(request, key, text_frame("0" + compact(opening(wire.eio_id, self._bounds))))
+        except ConnectionResetError:
+            self._listener.closed(wire)
+            return web.Response(status=400)
+        self._wires[wire.eio_id] = self._sio.eio.sockets[wire.eio_id] = wire
+        await self._eio_opened(wire.eio_id, wire)
         asyncio.get_running_loop().call_later(self._bounds.connect_seconds, self._expect_connected, wire)
-        return await self._eio_opened(eio_id, environ)
+        wire.keep_beating(self._bounds.ping_seconds, self._bounds.pong_seconds)
+        return web.Response(status=101)  # said already
 
     def _expect_connected(self, wire: Wire) -> None:
         if wire.is_open and not wire.is_connected:
             wire.cut()
 
-    async def _message(self, eio_id: str, data: object) -> None:
-        wire = self._wires.get(eio_id)
-        if wire is None or not wire.is_open:
-            return
-        if not isinstance(data, str) or not data:
-            self._listener.misspoke(wire, None, Malformed("Binary and bare values are not taken here."))
-            return
-        if data[0] == "2":
+    def message(self, wire: Wire, data: str) -> None:
+        """A wire brought a Socket.IO packet."""
+        kind = data[:1]
+        if kind == "2":
             self._event(wire, data)
-        elif data[0] == "0" and not wire.connecting:
+        elif kind == "0" and not wire.connecting:
             wire.connecting = True
-            await self._hand_on(wire, eio_id, data)
-        elif data[0] == "1":
-            await self._hand_on(wire, eio_id, data)
-            wire.cut()
-        elif data[0] != "3":  # acknowledgements answer nothing: we ask clients for none
+            self._spawn(self._hand_on(wire, data))
+        elif kind == "1":
+            wire.shut()
+        elif kind != "3":  # acknowledgements answer nothing: we ask clients for none
             self._listener.misspoke(wire, None, Malformed("Packets of this kind are not taken here."))
 
-    async def _hand_on(self, wire: Wire, eio_id: str, data: str) -> None:
+    def misspoken(self, wire: Wire) -> None:
+        """A wire brought what is no packet of text."""
+        if wire.is_open:
+            self._listener.misspoke(wire, None, Malformed("Binary and bare values are not taken here."))
+
+    def ended(self, wire: Wire) -> None:
+        """A wire's connection is gone."""
+        self._sio.eio.sockets.pop(wire.eio_id, None)
+        if self._wires.pop(wire.eio_id, None) is not None:
+            self._listener.closed(wire)
+            self._spawn(self._eio_closed(wire.eio_id, "transport close"))
+            if not self._wires:
+                self._empty.set()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _hand_on(self, wire: Wire, data: str) -> None:
         try:
-            await self._pass_on(eio_id, data)
+            await self._pass_on(wire.eio_id, data)
         except Exception as error:  # whatever the library's decoder trips over is the client's packet
             log.info("a packet could not be read", extra={"error": type(error).__name__})
             self._listener.misspoke(wire, None, Malformed())
@@ -236,8 +309,7 @@ class SocketServer:
             return
         self._listener.called(wire, call, listed[0], listed[1:])
 
-    async def _connect(self, sio_id: str, environ: dict[str, Any], auth: object) -> None:
-        wire: Wire = environ["aiohttp.request"][_WIRE]
+    async def _connect(self, sio_id: str, wire: Wire, auth: object) -> None:
         wire.id = sio_id
         try:
             await self._listener.connect(wire, auth)
@@ -245,51 +317,15 @@ class SocketServer:
             raise Refused(problem.title, problem.as_json(secrets.token_urlsafe(12))) from None
         wire.is_connected = True
 
-    async def _disconnect(self, sio_id: str, reason: object) -> None:
-        """Ended by the library; `_closed` follows for the same wire."""
 
-    async def _closed(self, eio_id: str, reason: object) -> None:
-        wire = self._wires.get(eio_id)
-        if wire is not None:
-            self._forget(wire)
-        await self._eio_closed(eio_id, reason)
+class _OneRoom(_AsyncManager):
+    """python-socketio's register of who is connected, without a room for each client alone.
 
-    def _forget(self, wire: Wire) -> None:
-        if self._wires.pop(wire.eio_id, None) is not None:
-            wire.is_open = False
-            self._listener.closed(wire)
-            if not self._wires:
-                self._empty.set()
+    Rooms are the feeds' business here, and with one for each client every disconnect would copy the table of all.
+    """
 
-
-def _foreign_origin() -> dict[str, object]:
-    return {
-        "type": "/problems/foreign-request",
-        "title": "This request did not come from our pages.",
-        "status": 403,
-        "detail": "The Origin header names another site.",
-        "request_id": secrets.token_urlsafe(12),
-    }
-
-
-def _answer_polling(request: web.Request, origin: str | None, bounds: Bounds) -> web.Response:
-    """A valid Engine.IO answer to a client that begins with polling, whose CONNECT_ERROR says what to set."""
-    headers = {"Cache-Control": "no-store"}
-    if origin is not None:
-        headers |= {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true", "Vary": "Origin"}
-    if request.method == "OPTIONS":
-        headers |= {"Access-Control-Allow-Headers": "Content-Type, Authorization"}
-        return web.Response(headers=headers)
-    if request.method == "POST":
-        return web.Response(text="ok", headers=headers)
-    if "sid" in request.query:
-        return web.Response(text="1", headers=headers)
-    opened: dict[str, object] = {
-        "sid": secrets.token_urlsafe(15),
-        "upgrades": [],
-        "pingInterval": bounds.ping_seconds * 1000,
-        "pingTimeout": bounds.pong_seconds * 1000,
-        "maxPayload": bounds.frame_bytes,
-    }
-    refusal = {"message": USE_WEBSOCKET, "data": {"type": "/problems/websocket-only", "transports": ["websocket"]}}
-    return web.Response(text=f"0{compact(opened)}\x1e44{compact(refusal)}", headers=headers)
+    def basic_enter_room(self, sid: str, namespace: str, room: str | None, eio_sid: str | None = None) -> None:
+        if room is None:
+            super().basic_enter_room(  # pyright: ignore[reportUnknownMemberType] - untyped
+                sid, namespace, room, eio_sid=eio_sid
+            )
