@@ -135,6 +135,8 @@ def test_the_file_names_the_instant_on_both_sides_of_a_clock_change(zone: str, c
         ended_as=None,
         amount_minor=0,
         currency="INR",
+        refund_minor=0,
+        expires_at=None,
         payment_status="captured",
     )
     file = calendar_file(
@@ -408,9 +410,13 @@ async def test_a_mail_server_that_refuses_is_asked_again_and_gets_it_once(settin
     async with posting(settings, post) as mailing, open_house_of(mailing, owner_url) as house:
         cast, asha = await asha_in_hindi(house)
         await cast.confirmed(asha, cast.dr_rao)
-        await house.until("select 1 from deliveries where step = 'notices.send' and tries = 1")
+        waiting = (
+            "select n.error from dispatches d join notifications n using (id) where d.tries = 1 and n.state = 'queued'"
+        )
+        [row] = await house.until(waiting)
+        assert "451" in row["error"]
         assert post.mails == []
-        await house.sql("update deliveries set due_at = now() where tries = 1")
+        await house.sql("update dispatches set due_at = now() where tries = 1")
         await house.until("select 1 from notifications where state = 'sent' and cause like 'confirmed:%'")
         await house.until(ALL_DONE)
     assert (post.refused, len(post.mails)) == (1, 1)

@@ -3,7 +3,9 @@
 from server.accounts.addresses import EmailAddress, PhoneNumber, normal_email
 from server.accounts.events import (
     USER,
+    AddressDoubted,
     AddressKnown,
+    AddressUndeliverable,
     AddressVerified,
     DoctorInvited,
     LoginFailed,
@@ -19,9 +21,11 @@ from server.accounts.login import log_in, step_up
 from server.accounts.me import change_me, read_me
 from server.accounts.models import (
     Accepted,
+    AccountWays,
     AddPatient,
     ChangeMe,
     ChangePassword,
+    Channels,
     ConfirmTotp,
     FindSession,
     FindUser,
@@ -35,10 +39,12 @@ from server.accounts.models import (
     LoggedOut,
     LogIn,
     Me,
+    NoteUndeliverable,
     OwnSession,
     OwnSessions,
     Person,
     PersonName,
+    QuietHours,
     Register,
     Reminders,
     RequestReset,
@@ -52,6 +58,7 @@ from server.accounts.models import (
     UserAsk,
     UserRow,
     Users,
+    Ways,
 )
 from server.accounts.passwords import Password, Passwords
 from server.accounts.people import doctor_person, patient_person, person
@@ -89,20 +96,25 @@ from server.accounts.set_password import (
     reset_password,
 )
 from server.accounts.throttle import Throttle, TooManyTries
+from server.accounts.tokens import link_token, token_hash
 from server.accounts.totp import confirm_totp, enrol_totp, remove_totp
 from server.accounts.users import disable_user, enable_user, list_users
-from server.accounts.verify import verify_email
+from server.accounts.verify import note_undeliverable, verify_again, verify_email
 
 __all__ = [
     "USER",
     "Accepted",
+    "AccountWays",
     "AddPatient",
+    "AddressDoubted",
     "AddressKnown",
     "AddressTaken",
+    "AddressUndeliverable",
     "AddressUnverified",
     "AddressVerified",
     "ChangeMe",
     "ChangePassword",
+    "Channels",
     "ConfirmTotp",
     "DatabaseSessions",
     "DoctorInvited",
@@ -123,6 +135,7 @@ __all__ = [
     "LoginFailed",
     "Me",
     "NotYourself",
+    "NoteUndeliverable",
     "OtpRequired",
     "OtpWrong",
     "OwnSession",
@@ -134,6 +147,7 @@ __all__ = [
     "PersonName",
     "PhoneNumber",
     "ProfileChanged",
+    "QuietHours",
     "Register",
     "Reminders",
     "RequestReset",
@@ -155,6 +169,7 @@ __all__ = [
     "UserRegistered",
     "UserRow",
     "Users",
+    "Ways",
     "WrongPassword",
     "accept_invitation",
     "add_patient",
@@ -174,11 +189,13 @@ __all__ = [
     "find_user",
     "give_password",
     "invite_user",
+    "link_token",
     "list_own_sessions",
     "list_users",
     "log_in",
     "log_out",
     "normal_email",
+    "note_undeliverable",
     "patient_person",
     "person",
     "read_me",
@@ -189,6 +206,8 @@ __all__ = [
     "routes",
     "step_up",
     "stepped_up_to_enrol",
+    "token_hash",
     "touch_session",
+    "verify_again",
     "verify_email",
 ]

@@ -31,6 +31,19 @@ class AddressVerified(Event, name="user.address_verified"):
     user_id: UserId
 
 
+class AddressDoubted(Event, name="user.address_doubted"):
+    """The owner of an account asked for the mail with the verifying link again."""
+
+    user_id: UserId
+    token: Annotated[str, Level.CRITICAL]
+
+
+class AddressUndeliverable(Event, name="user.address_undeliverable"):
+    """Mail to this user's address came back for good."""
+
+    user_id: UserId
+
+
 class DoctorInvited(Event, name="user.invited"):
     """An administrator made an account for somebody, who sets its password by the token's link."""
 

@@ -8,10 +8,11 @@ from typing import cast
 from server.accounts import queries
 from server.accounts.events import ProfileChanged
 from server.accounts.models import ChangeMe, Me, Sex
-from server.accounts.people import open_field, reminders_of, seal_field
+from server.accounts.people import open_field, seal_field
+from server.accounts.ways import changed_channels, channels_of, quiet_hours_of, reminders_of
 from server.core.cipher import Cipher, Place
 from server.core.errors import FieldError, Invalid, NotFound, Unauthenticated
-from server.core.ids import PatientId
+from server.core.ids import PatientId, UserId
 from server.core.models import Nothing
 from server.core.tx import Role, Tx
 
@@ -44,13 +45,14 @@ async def change_me(tx: Tx, ask: ChangeMe, *, cipher: Cipher) -> Me:
             if ask.phone is not None
             else (None, None)
         )
+    if given & {"reminders", "channels", "quiet_hours"}:
+        await _change_ways(tx, user_id, ask)
     await queries.change_user(
         tx,
         user_id,
         name=await seal_field(tx, user_id, "name", ask.name, cipher) if ask.name is not None else None,
         language=ask.language,
         time_zone=ask.time_zone,
-        reminders=ask.reminders.model_dump() if ask.reminders is not None else None,
         phone=phone,
     )
     if patient_id is not None and given & {"birth_date", "sex"}:
@@ -91,10 +93,21 @@ async def me_of(tx: Tx, *, cipher: Cipher) -> Me:
         birth_date=date.fromisoformat(birth_date) if birth_date else None,
         sex=Sex(sex) if sex else None,
         reminders=reminders_of(row),
+        channels=channels_of(row),
+        quiet_hours=quiet_hours_of(row),
         email_verified=row["email_verified_at"] is not None,
+        email_undeliverable=row["undeliverable_at"] is not None,
         mfa_enabled=row["mfa_enabled"],
         second_step=tx.actor.second_step,
     )
+
+
+async def _change_ways(tx: Tx, user_id: UserId, ask: ChangeMe) -> None:
+    row = await queries.user_by_id(tx, user_id)
+    if row is None:
+        raise NotFound
+    quiet = ask.quiet_hours if "quiet_hours" in ask.model_fields_set else quiet_hours_of(row)
+    await queries.change_ways(tx, user_id, changed_channels(row, ask), quiet)
 
 
 async def _sealed(tx: Tx, patient_id: PatientId, field: str, text: str | None, cipher: Cipher) -> bytes | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import date
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from server.accounts.addresses import EmailAddress, PhoneNumber
 from server.accounts.passwords import Password
@@ -19,6 +19,7 @@ Language = Annotated[str, StringConstraints(pattern=r"^(en|hi)$"), Level.PUBLIC]
 PersonName = Annotated[Name, Level.SENSITIVE]
 Secret = Annotated[Token, Level.CRITICAL]
 Code = Annotated[Line, StringConstraints(max_length=40), Level.CRITICAL]
+WallTime = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$"), Level.INTERNAL]
 
 
 class Sex(StrEnum):
@@ -134,6 +135,51 @@ class Reminders(Model):
     sms: bool = True
 
 
+class Ways(Model):
+    """By which ways one kind of news comes."""
+
+    model_config = ConfigDict(strict=True)
+
+    mail: bool = True
+    sms: bool = True
+    push: bool = True
+
+
+class AccountWays(Model):
+    """The same of the account's news, which always come by mail: who guards an account must hear of it."""
+
+    model_config = ConfigDict(strict=True)
+
+    mail: Literal[True] = True
+    sms: bool = True
+    push: bool = True
+
+
+class Channels(Model):
+    """By which ways each kind of news comes. A booking's news that no chosen way can carry come by mail."""
+
+    model_config = ConfigDict(strict=True)
+
+    reminders: Ways = Ways()
+    booking: Ways = Ways()
+    account: AccountWays = AccountWays()
+
+
+class QuietHours(Model):
+    """Hours of the user's own clock in which what can wait waits; `to` before `from` is on the next day."""
+
+    model_config = ConfigDict(strict=True, validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
+
+    from_wall: WallTime = Field(validation_alias="from", serialization_alias="from")
+    to_wall: WallTime = Field(validation_alias="to", serialization_alias="to")
+
+    @model_validator(mode="after")
+    def are_not_the_whole_day(self) -> Self:
+        if self.from_wall == self.to_wall:
+            raise ValueError("must end at another time than they begin")
+        return self
+
+
 class Me(Model):
     """A user as they see themselves."""
 
@@ -149,14 +195,21 @@ class Me(Model):
     birth_date: Annotated[date, Level.CRITICAL] | None
     sex: Annotated[Sex, Level.CRITICAL] | None
     reminders: Reminders
+    channels: Channels
+    quiet_hours: QuietHours | None
     email_verified: bool
+    email_undeliverable: bool
+    """Mails to the address come back: nothing but what its owner asks for is sent there."""
     mfa_enabled: bool
     second_step: bool
     """This session may only enrol a second factor."""
 
 
 class ChangeMe(Ask):
-    """What a user may change of themselves; absent is unchanged, null takes away (phone, birth_date, sex)."""
+    """What a user may change of themselves; absent is unchanged, null takes away (phone, birth_date, sex, quiet_hours).
+
+    Of `channels` what is named is set. `reminders` is the older name of the mail and SMS of `channels.reminders`.
+    """
 
     name: PersonName | None = None
     phone: PhoneNumber | None = None
@@ -165,6 +218,8 @@ class ChangeMe(Ask):
     birth_date: Annotated[date, Level.CRITICAL] | None = None
     sex: Annotated[Sex, Level.CRITICAL] | None = None
     reminders: Reminders | None = None
+    channels: Channels | None = None
+    quiet_hours: QuietHours | None = None
 
 
 class LoggedIn(Model):
@@ -282,9 +337,18 @@ class Person(Model):
     phone: Annotated[str, Level.SENSITIVE] | None
     language: Annotated[str, Level.PUBLIC]
     time_zone: TimeZone
-    reminders: Reminders
+    channels: Channels
+    quiet_hours: QuietHours | None
+    undeliverable: bool
     patient_id: PatientId | None = None
     doctor_id: DoctorId | None = None
+
+
+class NoteUndeliverable(Ask):
+    """Mail to this address of a user came back for good."""
+
+    user_id: UserId
+    email: Annotated[str, Level.SENSITIVE]
 
 
 class FindSession(Ask):

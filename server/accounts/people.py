@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import cast
 from uuid import UUID
 
 from asyncpg import Record
 
 from server.accounts import queries
-from server.accounts.models import Person, Reminders
+from server.accounts.models import Person
+from server.accounts.ways import channels_of, quiet_hours_of
 from server.core.cipher import Cipher, Place
 from server.core.errors import NotFound
 from server.core.ids import DoctorId, PatientId, UserId
@@ -41,12 +41,6 @@ async def open_field(tx: Tx, user_id: UserId, field: str, sealed: bytes, cipher:
     return await cipher.open(tx, user_id, Place("users", field, user_id), sealed)
 
 
-def reminders_of(row: Record) -> Reminders:
-    """By which ways a user wants reminders."""
-    held = cast("dict[str, bool]", json.loads(row["reminders"]))
-    return Reminders(mail=held.get("mail", True), sms=held.get("sms", True))
-
-
 async def _opened(tx: Tx, row: Record | None, cipher: Cipher) -> Person:
     if row is None:
         raise NotFound
@@ -59,7 +53,9 @@ async def _opened(tx: Tx, row: Record | None, cipher: Cipher) -> Person:
         phone=await open_field(tx, user_id, "phone", row["phone"], cipher) if row["phone"] else None,
         language=row["language"],
         time_zone=row["time_zone"],
-        reminders=reminders_of(row),
+        channels=channels_of(row),
+        quiet_hours=quiet_hours_of(row),
+        undeliverable=row["undeliverable_at"] is not None,
         patient_id=row["patient_id"],
         doctor_id=row["doctor_id"],
     )

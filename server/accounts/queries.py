@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
 from asyncpg import Record
 
-from server.accounts.models import Purpose
+from server.accounts.models import Channels, Purpose, QuietHours
 from server.core.ids import PatientId, SessionId, UserId, new_id
 from server.core.tx import Role, Tx
 
 USER_FIELDS = """
     u.id, u.role, u.email, u.email_hash, u.phone, u.name, u.password_hash, u.mfa_enabled, u.language, u.time_zone,
-    u.reminders, u.email_verified_at, u.disabled_at, u.created_at,
+    u.reminders, u.channels, u.quiet_hours, u.email_verified_at, u.undeliverable_at, u.disabled_at, u.created_at,
     p.id as patient_id, p.n as patient_n, p.birth_date, p.sex, d.id as doctor_id
 """
 USER_JOINS = "users u left join patients p on p.user_id = u.id left join doctors d on d.user_id = u.id"
@@ -39,8 +38,7 @@ ADD_USER = """
 ADD_PATIENT = "insert into patients (id, user_id, created_at) values ($1, $2, $3)"
 CHANGE_USER = """
     update users set name = coalesce($2, name), language = coalesce($3, language), time_zone = coalesce($4, time_zone),
-                     reminders = coalesce($5::jsonb, reminders),
-                     phone = case when $6 then $7 else phone end, phone_hash = case when $6 then $8 else phone_hash end
+                     phone = case when $5 then $6 else phone end, phone_hash = case when $5 then $7 else phone_hash end
      where id = $1
 """
 CHANGE_PATIENT = """
@@ -48,7 +46,18 @@ CHANGE_PATIENT = """
      where id = $1
 """
 SET_PASSWORD = "update users set password_hash = $2 where id = $1"  # noqa: S105 - SQL
-VERIFY_EMAIL = "update users set email_verified_at = $2 where id = $1 and email_verified_at is null returning id"
+CHANGE_WAYS = "update users set reminders = $2, channels = $3, quiet_hours = $4 where id = $1"
+# Whoever followed a mail's link reads what is sent there.
+VERIFY_EMAIL = """
+    update users set email_verified_at = coalesce(email_verified_at, $2), undeliverable_at = null
+     where id = $1 and (email_verified_at is null or undeliverable_at is not null)
+    returning id
+"""
+# Only while the address is the one that the mail went to.
+NOTE_UNDELIVERABLE = """
+    update users set undeliverable_at = $3
+     where id = $1 and email_hash = $2 and undeliverable_at is null returning id
+"""
 SET_MFA = "update users set mfa_enabled = $2 where id = $1"
 DISABLE = "update users set disabled_at = $2 where id = $1 and disabled_at is null returning id"
 ENABLE = "update users set disabled_at = null where id = $1 and disabled_at is not null returning id"
@@ -197,13 +206,23 @@ async def change_user(
     name: bytes | None,
     language: str | None,
     time_zone: str | None,
-    reminders: dict[str, bool] | None,
     phone: tuple[bytes | None, bytes | None] | None,
 ) -> None:
     """Change what is given; `phone` is the sealed number and its keyed hash."""
     sealed, blind = phone or (None, None)
-    as_json = json.dumps(reminders) if reminders is not None else None
-    await tx.conn.execute(CHANGE_USER, user_id, name, language, time_zone, as_json, phone is not None, sealed, blind)
+    await tx.conn.execute(CHANGE_USER, user_id, name, language, time_zone, phone is not None, sealed, blind)
+
+
+async def change_ways(tx: Tx, user_id: UserId, channels: Channels, quiet: QuietHours | None) -> None:
+    """Store by which ways a user hears of what, and when not."""
+    others = channels.model_dump_json(exclude={"reminders"})
+    hours = quiet.model_dump_json() if quiet is not None else None
+    await tx.conn.execute(CHANGE_WAYS, user_id, channels.reminders.model_dump_json(), others, hours)
+
+
+async def note_undeliverable(tx: Tx, user_id: UserId, email_hash: bytes) -> bool:
+    """Note that nobody is at this address; False if that was known, or the user has another one by now."""
+    return await tx.conn.fetchval(NOTE_UNDELIVERABLE, user_id, email_hash, tx.now) is not None
 
 
 async def change_patient(

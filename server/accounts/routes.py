@@ -24,7 +24,7 @@ from server.accounts.set_password import accept_invitation, change_password, req
 from server.accounts.throttle import Throttle, TooManyTries
 from server.accounts.totp import confirm_totp, enrol_totp, remove_totp
 from server.accounts.users import disable_user, enable_user, list_users
-from server.accounts.verify import verify_email
+from server.accounts.verify import verify_again, verify_email
 from server.core.cipher import Cipher
 from server.core.errors import Invalid, NotFound, Unavailable
 from server.core.limits import LOGIN, MAILING
@@ -63,6 +63,7 @@ def routes(settings: Settings, cipher: Cipher, passwords: Passwords, throttle: T
             tags=TAGS,
         ),
         post("/auth/verify", verify_email, access=public, budget=LOGIN, raises=[LinkOver], tags=TAGS),
+        post("/auth/verify/again", verify_again, status=202, access=signed_in, budget=MAILING, tags=TAGS),
         post(
             "/auth/login",
             partial(log_in, settings=settings, cipher=cipher, passwords=passwords, throttle=throttle),

@@ -24,12 +24,17 @@ ADDRESS_SECONDS = 300
 CODE_TRIES = ((5, 900), (10, 86_400))
 REMEMBERED = 20_000
 
+# Account and address are two keys of two slots, on a cluster of two nodes: a script for each.
+LOOK = """
+if tonumber(redis.call('GET', KEYS[1]) or '0') >= tonumber(ARGV[1]) then return redis.call('PTTL', KEYS[1]) end
+return 0
+"""
+COUNT = "if redis.call('INCR', KEYS[1]) == 1 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end"
 # Below five failures a try only looks. From there on a try takes its turn before the password is checked, so that
 # a crowd of guesses sent at once gets one guess.
 BEGIN = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-if tonumber(redis.call('GET', KEYS[2]) or '0') >= tonumber(ARGV[3]) then return redis.call('PTTL', KEYS[2]) end
 local held = redis.call('HMGET', KEYS[1], 'failures', 'until')
 local failures = tonumber(held[1] or '0')
 if failures < tonumber(ARGV[1]) then return 0 end
@@ -48,7 +53,6 @@ if failures >= tonumber(ARGV[1]) then
     redis.call('HSET', KEYS[1], 'until', string.format('%.0f', now + wait))
 end
 redis.call('EXPIRE', KEYS[1], ARGV[3])
-if redis.call('INCR', KEYS[2]) == 1 then redis.call('EXPIRE', KEYS[2], ARGV[4]) end
 """
 # Takes one of so many tries in so many seconds; a refused try costs nothing.
 TAKE = """
@@ -76,6 +80,8 @@ class Throttle:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._look = redis.register_script(LOOK)
+        self._count_one = redis.register_script(COUNT)
         self._begin = redis.register_script(BEGIN)
         self._failed = redis.register_script(FAILED)
         self._take = redis.register_script(TAKE)
@@ -83,25 +89,23 @@ class Throttle:
 
     async def begin(self, account: str, address: str) -> None:
         """Before a password is checked. Raises TooManyTries."""
+        account_key, address_key_ = _keys(account, address)
         try:
-            # Two keys of two slots: on a cluster this is two calls; one server, as here, takes both at once.
-            wait = await self._begin(
-                keys=_keys(account, address), args=[FREE_FAILURES, LONGEST_SECONDS, ADDRESS_FAILURES]
-            )
-            wait_seconds = int(wait) / 1000
+            wait = int(await self._look(keys=[address_key_], args=[ADDRESS_FAILURES]))
+            if wait <= 0:
+                wait = int(await self._begin(keys=[account_key], args=[FREE_FAILURES, LONGEST_SECONDS]))
+            wait_seconds = wait / 1000
         except REDIS_AWAY:
-            wait_seconds = self._begin_here(*_keys(account, address))
+            wait_seconds = self._begin_here(account_key, address_key_)
         _refuse(wait_seconds)
 
     async def failed(self, account: str, address: str) -> None:
         """After a wrong password."""
+        account_key, address_key_ = _keys(account, address)
         try:
-            await self._failed(
-                keys=_keys(account, address),
-                args=[FREE_FAILURES, LONGEST_SECONDS, FORGOTTEN_SECONDS, ADDRESS_SECONDS],
-            )
+            await self._failed(keys=[account_key], args=[FREE_FAILURES, LONGEST_SECONDS, FORGOTTEN_SECONDS])
+            await self._count_one(keys=[address_key_], args=[ADDRESS_SECONDS])
         except REDIS_AWAY:
-            account_key, address_key_ = _keys(account, address)
             failures = self._count(account_key) + 1
             self._remember(account_key, failures, _delay(failures) if failures >= FREE_FAILURES else FORGOTTEN_SECONDS)
             before = self._count(address_key_) if self._left(address_key_) > 0 else 0

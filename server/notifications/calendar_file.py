@@ -23,7 +23,10 @@ def calendar_file(
     language: str,
     now: datetime,
 ) -> bytes:
-    """An invitation, its update, or its cancellation. Nothing in it tells the specialty or the reason."""
+    """An invitation, its update, or its cancellation.
+
+    Nothing in it tells the specialty, the reason or the doctor, who may be known for one: calendars are shared.
+    """
     event = cast("Any", Event())  # its `add` takes whatever a property may hold
     event.add("uid", f"{meeting.consultation_id}@amrutam")
     event.add("dtstamp", now)
@@ -31,7 +34,7 @@ def calendar_file(
     # In UTC, whatever zone the moments came in: no VTIMEZONE that a calendar could misread in summer.
     event.add("dtstart", meeting.start_time.astimezone(UTC))
     event.add("dtend", meeting.end_time.astimezone(UTC))
-    event.add("summary", f"{SUMMARY[language]}: {meeting.doctor_name}")
+    event.add("summary", SUMMARY[language])
     event.add("url", meeting.link)
     event.add("location", meeting.link)
     event.add("status", "CANCELLED" if method == "cancel" else "CONFIRMED")

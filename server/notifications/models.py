@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -13,7 +14,24 @@ from server.core.ids import ConsultationId, UserId
 from server.core.models import Model
 from server.core.privacy import Level
 
-Channel = Literal["mail", "sms"]
+Channel = Literal["mail", "sms", "push"]
+Topic = Literal["reminders", "booking", "account"]
+
+
+class State(StrEnum):
+    """What became of a message."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    """The provider took it."""
+    DELIVERED = "delivered"
+    """The provider says that it arrived."""
+    BOUNCED = "bounced"
+    """There is nobody at this address, number or device."""
+    FAILED = "failed"
+    """The provider will not take it, or could not be reached for too long."""
+    DROPPED = "dropped"
+    """What it says was no longer true when its turn came."""
 
 
 class Attachment(Model):
@@ -30,7 +48,7 @@ class Attachment(Model):
 
 
 class Content(Model):
-    """A message as it leaves; `to` is an address or a phone number."""
+    """A message as it leaves; `to` is an address, a phone number, or the id of a device's subscription."""
 
     to: Annotated[str, Level.SENSITIVE]
     subject: Annotated[str, Level.SENSITIVE] = ""
@@ -40,8 +58,19 @@ class Content(Model):
     attachments: tuple[Attachment, ...] = ()
 
 
+class OfferedTime(Model):
+    """A time that is kept for somebody who waits, and until when."""
+
+    doctor_name: Annotated[str, Level.PUBLIC]
+    start_time: datetime
+    until: datetime
+
+
 class Letter(Model):
-    """A letter to be written: its kind, to whom, and the facts that it names."""
+    """A letter to be written: its kind, to whom, and the facts that it names.
+
+    `sms` is whether it is worth an SMS; a device is told of every letter that has a short form.
+    """
 
     kind: Annotated[str, Level.INTERNAL]
     user_id: UserId
@@ -50,6 +79,8 @@ class Letter(Model):
     consultation_id: ConsultationId | None = None
     calendar: Literal["none", "request", "cancel"] = "none"
     sms: bool = False
+    valid_until: datetime | None = None
+    offered: OfferedTime | None = None
 
 
 class Meeting(Model):
@@ -65,13 +96,27 @@ class Meeting(Model):
     link: Annotated[str, Level.INTERNAL]
     ended_as: Annotated[str | None, Level.INTERNAL]
     amount_minor: int
+    refund_minor: int
+    """What of it was given back, or is on its way back."""
     currency: Annotated[str, Level.PUBLIC]
+    expires_at: datetime | None
     payment_status: Annotated[str, Level.INTERNAL]
 
 
-class Queued(Model):
-    """A stored message that is to leave."""
+class Message(Model):
+    """A stored message that is to leave, opened."""
 
     id: UUID
     user_id: UserId
     channel: Channel
+    kind: Annotated[str, Level.INTERNAL]
+    valid_until: datetime | None
+    content: Content
+
+
+class Outcome(Model):
+    """What a provider made of a message. `error` is a word of ours or a provider's code, never a person's data."""
+
+    state: State
+    provider_ref: Annotated[str, Level.INTERNAL] | None = None
+    error: Annotated[str, Level.INTERNAL] | None = None

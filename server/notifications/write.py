@@ -1,64 +1,69 @@
-"""Writing letters: in the reader's language and zone, one message a cause, sealed until it leaves."""
+"""Writing letters: by the ways that the reader wants, one message a cause and a way, sealed until it leaves."""
 
 from __future__ import annotations
 
-import html
-from datetime import datetime
+import base64
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from email.utils import format_datetime as rfc2822
-from functools import cache
 from typing import Literal
-from zoneinfo import ZoneInfo
+from urllib.parse import urlsplit
+from uuid import UUID
 
-from babel.dates import format_datetime, get_timezone_name
-from babel.numbers import format_currency
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from server.accounts import Person, Reminders, person
-from server.core.cipher import Cipher, Place
+from server.accounts import AccountWays, Person, Ways, person
+from server.core.cipher import Cipher, Erased, Place
 from server.core.errors import NotFound
 from server.core.ids import ConsultationId, new_id
 from server.core.settings import Settings
 from server.core.tx import Tx
 from server.notifications import queries
 from server.notifications.calendar_file import attached, calendar_file
+from server.notifications.devices import device_ids
 from server.notifications.events import NotificationQueued
-from server.notifications.models import Channel, Content, Letter, Meeting
+from server.notifications.models import Content, Letter, Meeting, Topic
+from server.notifications.render import Rendered, as_html, render
 
-_INDIA = frozenset({"Asia/Kolkata", "Asia/Calcutta"})
-_INDIAN_TIME = {"en": "Indian time (IST)", "hi": "भारतीय समय (IST)"}
+# What a letter is about decides which of its reader's wishes count. What is not named here is about a booking.
+TOPICS: Mapping[str, Topic] = {
+    "reminder": "reminders",
+    "verify_email": "account",
+    "address_known": "account",
+    "invitation": "account",
+    "reset_password": "account",
+    "password_changed": "account",
+    "second_factor_changed": "account",
+}
+# Whoever asks for these looks into the mailbox now: they go to an address that did not take mail before, too.
+ASKED_FOR = frozenset({"verify_email", "reset_password", "invitation"})
+TOOK_NOT_PLACE = frozenset({"cancelled_by_patient", "cancelled_by_doctor", "cancelled_by_admin", "unpaid"})
 
 
 async def write_letter(tx: Tx, letter: Letter, *, cipher: Cipher, settings: Settings) -> bool:
-    """Write a mail, and its SMS where the letter has one, to be sent; False when this cause has its letter already.
+    """Write a letter by every way that its reader wants for its topic; False when it was written before.
 
-    A reminder comes by the ways its reader wants; everything else is always told.
+    Mail carries what no chosen way can, except a reminder, which nobody has to have. Nothing is written to somebody
+    whose data was erased.
     """
-    reader = await person(tx, letter.user_id, cipher)
-    ways = reader.reminders if letter.kind == "reminder" else Reminders()
+    try:
+        reader = await person(tx, letter.user_id, cipher)
+    except Erased:
+        return False
     meeting = await meeting_of(tx, letter.consultation_id) if letter.consultation_id else None
-    text = _render(letter, reader, meeting, settings)
-    subject, _, body = text.partition("\n\n")
-    attachments = ()
-    if meeting is not None and letter.calendar != "none":
-        file = _calendar(meeting, letter.calendar, reader, settings, tx.now)
-        attachments = (attached(file, letter.calendar),)
-    mail = Content(
-        to=reader.email,
-        subject=subject.removeprefix("Subject: ").strip(),
-        text=body.strip() + "\n",
-        html=_html(body, reader.language),
-        headers={
-            "Content-Language": reader.language,
-            "Auto-Submitted": "auto-generated",
-            "Date": rfc2822(tx.now),
-        },
-        attachments=attachments,
-    )
-    written = ways.mail and await _queue(tx, letter, "mail", mail, cipher)
-    if letter.sms and ways.sms and reader.phone:
-        first = body.strip().split("\n\n")[1 if "\n\n" in body.strip() else 0]
-        short = Content(to=reader.phone, text=f"Amrutam: {first}")
-        written = await _queue(tx, letter, "sms", short, cipher) or written
+    words = render(letter, reader, meeting, settings)
+    topic = TOPICS.get(letter.kind, "booking")
+    ways = _ways(reader, topic)
+    written = False
+    devices = await device_ids(tx, letter.user_id) if ways.push and words.short is not None else ()
+    phone = reader.phone if letter.sms and ways.sms else None
+    if _by_mail(letter, reader, wanted=ways.mail or (topic != "reminders" and not devices and phone is None)):
+        mail = await _mail(tx, letter, reader, meeting, words, settings)
+        written = await _queue(tx, letter, "mail", mail, cipher)
+    if phone is not None:
+        written = await _queue(tx, letter, "sms", Content(to=phone, text=words.sms(reader.language)), cipher) or written
+    for device in devices:
+        pushed = _push(letter, reader, words, meeting, device)
+        written = await _queue(tx, letter, "push", pushed, cipher, f":{device}") or written
     return written
 
 
@@ -71,14 +76,67 @@ async def meeting_of(tx: Tx, consultation_id: ConsultationId) -> Meeting:
 
 
 async def calendar_of(tx: Tx, consultation_id: ConsultationId, *, cipher: Cipher, settings: Settings) -> bytes:
-    """The invitation file as the patient's mail carries it. Raises NotFound."""
+    """The invitation file as the patient's mail carries it, to the byte once that is written. Raises NotFound."""
     meeting = await meeting_of(tx, consultation_id)
+    method = "cancel" if meeting.ended_as in TOOK_NOT_PLACE else "request"
+    row = await queries.newest_of(tx, _file_causes(meeting, method))
+    if row is not None:
+        text = await cipher.open(tx, row["user_id"], Place("notifications", "content", row["id"]), row["content"])
+        for attachment in Content.model_validate_json(text).attachments:
+            return attachment.content
     reader = await person(tx, meeting.patient_user_id, cipher)
-    return _calendar(meeting, "cancel" if meeting.ended_as else "request", reader, settings, tx.now)
+    return await _calendar(tx, meeting, method, reader, settings)
 
 
-def _calendar(
-    meeting: Meeting, method: Literal["request", "cancel"], reader: Person, settings: Settings, now: datetime
+def _ways(reader: Person, topic: Topic) -> Ways | AccountWays:
+    channels = reader.channels
+    return {"reminders": channels.reminders, "booking": channels.booking, "account": channels.account}[topic]
+
+
+def _by_mail(letter: Letter, reader: Person, *, wanted: bool) -> bool:
+    return wanted and (not reader.undeliverable or letter.kind in ASKED_FOR)
+
+
+async def _mail(
+    tx: Tx, letter: Letter, reader: Person, meeting: Meeting | None, words: Rendered, settings: Settings
+) -> Content:
+    attachments = ()
+    if meeting is not None and letter.calendar != "none":
+        file = await _calendar(tx, meeting, letter.calendar, reader, settings)
+        attachments = (attached(file, letter.calendar),)
+    return Content(
+        to=reader.email,
+        subject=words.subject,
+        text=words.body + "\n",
+        html=as_html(words.body, reader.language),
+        headers={
+            "Content-Language": reader.language,
+            "Auto-Submitted": "auto-generated",
+            "Date": rfc2822(tx.now),
+        },
+        attachments=attachments,
+    )
+
+
+def _push(letter: Letter, reader: Person, words: Rendered, meeting: Meeting | None, device: UUID) -> Content:
+    """What is new of a consultation takes the place of what a device was told of it before."""
+    about = str(letter.consultation_id or letter.kind)
+    path = urlsplit(letter.link or (meeting.link if meeting else "")).path or "/"
+    assert words.short is not None
+    return Content(
+        to=str(device),
+        text=words.short,
+        headers={
+            "Content-Language": reader.language,
+            "Path": path,
+            "Topic": base64.urlsafe_b64encode(hashlib.sha256(about.encode()).digest()[:24]).decode(),
+            "Urgency": "high" if letter.kind == "reminder" else "normal",
+        },
+    )
+
+
+async def _calendar(
+    tx: Tx, meeting: Meeting, method: Literal["request", "cancel"], reader: Person, settings: Settings
 ) -> bytes:
     return calendar_file(
         meeting,
@@ -86,74 +144,37 @@ def _calendar(
         organizer=settings.mail_from,
         attendee=reader.email,
         language=reader.language,
-        now=now,
+        now=await _stamp(tx, meeting),
     )
 
 
-async def _queue(tx: Tx, letter: Letter, channel: Channel, content: Content, cipher: Cipher) -> bool:
+async def _stamp(tx: Tx, meeting: Meeting) -> datetime:
+    """Now, or a second after the file before this one: calendars ignore a file whose stamp goes back, and clocks of
+    several machines do."""
+    before = await queries.newest_of(tx, [*_file_causes(meeting, "request"), *_file_causes(meeting, "cancel")])
+    if before is None:
+        before = await queries.newest_of(tx, _causes_up_to(meeting, meeting.sequence - 1))
+    return tx.now if before is None else max(tx.now, before["created_at"] + timedelta(seconds=1))
+
+
+def _file_causes(meeting: Meeting, method: Literal["request", "cancel"]) -> list[str]:
+    """The mail that carries the file of what is true now, by its cause."""
+    if method == "cancel":
+        return [f"cancelled:{meeting.consultation_id}:mail"]
+    return _causes_up_to(meeting, meeting.sequence)[-1:]
+
+
+def _causes_up_to(meeting: Meeting, sequence: int) -> list[str]:
+    about = meeting.consultation_id
+    return [f"confirmed:{about}:mail", *(f"moved:{about}:{number}:mail" for number in range(1, sequence + 1))]
+
+
+async def _queue(
+    tx: Tx, letter: Letter, channel: Literal["mail", "sms", "push"], content: Content, cipher: Cipher, of: str = ""
+) -> bool:
     id_ = new_id(tx.now)
     sealed = await cipher.seal(tx, letter.user_id, Place("notifications", "content", id_), content.model_dump_json())
-    if not await queries.queue(tx, id_, letter.user_id, channel, f"{letter.cause}:{channel}", sealed):
+    if not await queries.queue(tx, id_, letter, channel, f"{letter.cause}:{channel}{of}", sealed):
         return False
     tx.emit(NotificationQueued(notification_id=id_))
     return True
-
-
-def _render(letter: Letter, reader: Person, meeting: Meeting | None, settings: Settings) -> str:
-    zone = ZoneInfo(reader.time_zone)
-    language = reader.language
-
-    def when(at: datetime) -> str:
-        moment = format_datetime(at, "EEEE, d MMMM y, HH:mm", tzinfo=zone, locale=language)
-        return f"{moment}, {_zone_name(reader.time_zone, language, at)}"
-
-    def clock(at: datetime) -> str:
-        return format_datetime(at, "HH:mm", tzinfo=zone, locale=language)
-
-    def money(amount_minor: int, currency: str) -> str:
-        return format_currency(amount_minor / 100, currency, locale=f"{language}_IN")
-
-    template = _letters().get_template(f"{language}/{letter.kind}.txt")
-    return template.render(
-        name=reader.name,
-        meeting=meeting,
-        link=letter.link or (meeting.link if meeting else settings.public_url),
-        phone=settings.clinic_phone,
-        home=settings.public_url,
-        when=when,
-        clock=clock,
-        money=money,
-    )
-
-
-def _zone_name(zone: str, language: str, at: datetime) -> str:
-    """As the pages say it; a zone of elsewhere with its id too, since few know such names."""
-    if zone in _INDIA:
-        return _INDIAN_TIME[language]
-    return f"{get_timezone_name(at.astimezone(ZoneInfo(zone)), locale=language)} ({zone})"
-
-
-@cache
-def _letters() -> Environment:
-    return Environment(
-        loader=PackageLoader("server.notifications", "letters"),
-        autoescape=False,  # noqa: S701 - these are plain-text letters; the HTML part is escaped paragraph by paragraph
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _html(body: str, language: str) -> str:
-    """The same letter for mail programs that show HTML: paragraphs, and addresses as links."""
-    parts: list[str] = []
-    for paragraph in body.strip().split("\n\n"):
-        if paragraph.startswith(("http://", "https://")):
-            address = html.escape(paragraph.strip())
-            parts.append(f'<p><a href="{address}">{address}</a></p>')
-        else:
-            parts.append("<p>" + html.escape(paragraph).replace("\n", "<br>") + "</p>")
-    return (
-        f'<!doctype html><html lang="{language}"><head><meta charset="utf-8"></head>'
-        f"<body>{''.join(parts)}</body></html>"
-    )
