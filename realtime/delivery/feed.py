@@ -7,17 +7,18 @@ import contextlib
 import json
 import logging
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
+from uuid import UUID
 
 from realtime.delivery.channels import Channels
 from realtime.delivery.connections import Socket
 from realtime.delivery.fanout import Fanout
 from realtime.delivery.frames import compact, event_frame, event_object
 from realtime.delivery.limits import Bounds
-from realtime.delivery.queries import Ahead, rooms_ahead
+from realtime.delivery.queries import Ahead, Head, contradicted, rooms_ahead
 from server.core.cipher import Cipher, Unreadable
 from server.core.database import Database
 from server.core.errors import Problem
@@ -29,6 +30,15 @@ from server.core.tx import Tx
 
 log = logging.getLogger(__name__)
 AT_ONCE = 500
+DOUBTS_KEPT = 10_000
+
+
+class Kept(NamedTuple):
+    """An event as it was delivered: ready JSON."""
+
+    number: int
+    event_id: UUID | None
+    event: str
 
 
 @dataclass(eq=False, slots=True)
@@ -36,8 +46,12 @@ class Feed:
     """One room as this process knows it: the number of the last event, the last events, who watches."""
 
     room: str
-    kept: deque[tuple[int, str]]
+    kept: deque[Kept]
     head: int | None = None
+    head_id: UUID | None = None
+    """Which event the head is, where that is known: after a restore its number may be another's."""
+    proved: int = 0
+    """Up to here the log was seen to hold what was told."""
     members: set[Socket] = field(default_factory=lambda: set[Socket]())
     listeners: set[Socket] = field(default_factory=lambda: set[Socket]())
     """Sockets that hear only what is addressed to them: they are in a call, and watch nothing."""
@@ -51,9 +65,22 @@ class Feed:
             return None
         if number == self.head:
             return []
-        if not self.kept or self.kept[0][0] > number + 1:
+        if not self.kept or self.kept[0].number > number + 1:
             return None
-        return [event for its, event in self.kept if its > number]
+        return [kept.event for kept in self.kept if kept.number > number]
+
+    def unproved(self) -> list[tuple[str, int, UUID]]:
+        """What was told and is still to be compared with the log; the head always is."""
+        told = [kept for kept in self.kept if kept.number > self.proved or kept.number == self.head]
+        if not told and self.head is not None:
+            told = [Kept(self.head, self.head_id, "")]
+        return [(self.room, kept.number, kept.event_id) for kept in told if kept.event_id is not None]
+
+    def contradicts(self, number: int, event_id: UUID | None) -> bool:
+        """Whether another event than this one was delivered here under its number."""
+        if event_id is None or not self.kept or not 0 <= (at := number - self.kept[0].number) < len(self.kept):
+            return False
+        return self.kept[at].event_id not in (None, event_id)
 
 
 Heard = Callable[[str, str, dict[str, Any]], None]
@@ -68,6 +95,7 @@ class Feeds:
         self._fanout = fanout
         self._bounds = bounds
         self._feeds: dict[str, Feed] = {}
+        self._doubts: OrderedDict[str, int] = OrderedDict()
         self._behind: set[str] = set()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -104,14 +132,19 @@ class Feeds:
             feed.holds -= 1
             self._drop_if_unused(feed)
 
-    def admit(self, room: str, socket: Socket, number: int) -> None:
-        """Let a socket watch from `number` on: what followed it meanwhile is written to it, in order."""
+    def is_doubtful(self, room: str, since: int) -> bool:
+        """Whether a client's number may come from before the database went back: it needs a snapshot then."""
+        return since <= self._doubts.get(room, -1)
+
+    def admit(self, room: str, socket: Socket, seen: Head) -> None:
+        """Let a socket watch from the number seen on: what followed it meanwhile is written to it, in order."""
+        number = seen.number
         self._fanout.settle(room)
         with self.held(room) as feed:
             feed.members.add(socket)
         socket.rooms.add(room)
         if feed.head is None:
-            feed.head = number
+            feed.head, feed.head_id = seen
             self._catch_up(room)  # what came while the number was being read was passed over
         missed = feed.after(number)
         if missed:
@@ -178,8 +211,9 @@ class Feeds:
         if feed is None or room_channel(room) != channel:
             return
         number: int | None = head["o"]
+        event_id = UUID(head["id"]) if "id" in head else None
         if number is not None and (feed.head is None or number != feed.head + 1):
-            if feed.head is not None and number > feed.head:
+            if feed.head is not None and (number > feed.head or feed.contradicts(number, event_id)):
                 self._catch_up(room)
             return
         try:
@@ -190,7 +224,7 @@ class Feeds:
         if number is None:
             self._signal(feed, head, data)
         else:
-            self._deliver(feed, number, head["t"], data, head["at"])
+            self._deliver(feed, Head(number, event_id), head["t"], data, head["at"])
 
     def confirmed(self, channel: str) -> None:
         """Redis has subscribed a channel: what was published before is in the log."""
@@ -212,10 +246,10 @@ class Feeds:
                 self._fanout.write(frame, (socket,))
                 return
 
-    def _deliver(self, feed: Feed, number: int, type_: str, data: str, at: str) -> None:
-        event = event_object(feed.room, number, type_, data, at)
-        feed.head = number
-        feed.kept.append((number, event))
+    def _deliver(self, feed: Feed, head: Head, type_: str, data: str, at: str) -> None:
+        event = event_object(feed.room, head.number, type_, data, at)
+        feed.head, feed.head_id = head
+        feed.kept.append(Kept(*head, event))
         if feed.members:
             self._fanout.post(feed.room, event_frame(event), feed.members)
         for tell in self.on_event:
@@ -253,15 +287,22 @@ class Feeds:
                 log.exception("the sweep tripped; it goes on")
 
     async def _read_log(self, heads: dict[str, int]) -> None:
-        async def read(tx: Tx) -> dict[str, Ahead]:
-            return await rooms_ahead(tx, heads, AT_ONCE)
+        told = [line for room in heads for line in self._feeds[room].unproved()]
 
-        for room, ahead in (await self._database.read(read, source="sweep")).items():
+        async def read(tx: Tx) -> tuple[dict[str, Ahead], set[str]]:
+            return await rooms_ahead(tx, heads, AT_ONCE), await contradicted(tx, told)
+
+        aheads, gone_back = await self._database.read(read, source="sweep")
+        gone_back |= {room for room, ahead in aheads.items() if ahead.seq < heads[room]}
+        for room, head in heads.items():
             feed = self._feeds.get(room)
             if feed is None or feed.head is None:
                 continue
-            if ahead.seq < heads[room]:
-                self._start_over(feed, ahead.seq, "restored")
+            feed.proved = max(feed.proved, head)
+            ahead = aheads.get(room)
+            if room in gone_back:
+                self._go_back(feed, ahead.seq if ahead is not None else head)
+            if ahead is None or room in gone_back:
                 continue
             for logged in ahead.events:
                 if logged.number <= feed.head:
@@ -273,18 +314,27 @@ class Feeds:
                 except Unreadable:
                     log.warning("an event cannot be opened here", extra={"room": room, "event": logged.type})
                     break
-                self._deliver(feed, logged.number, logged.type, data, rfc3339(logged.at))
+                self._deliver(feed, Head(logged.number, logged.event_id), logged.type, data, rfc3339(logged.at))
             if feed.head < ahead.seq:
                 if len(ahead.events) == AT_ONCE and feed.head == ahead.events[-1].number:
                     self._catch_up(room)  # there is more
                 else:
                     self._start_over(feed, ahead.seq, "gap")
 
+    def _go_back(self, feed: Feed, number: int) -> None:
+        """The database has lost events that members have seen: their numbers mean others now, or nothing."""
+        self._doubts[feed.room] = max(feed.head or 0, number)
+        self._doubts.move_to_end(feed.room)
+        while len(self._doubts) > DOUBTS_KEPT:
+            self._doubts.popitem(last=False)
+        feed.proved = number
+        self._start_over(feed, number, "restored")
+
     def _start_over(self, feed: Feed, number: int, reason: str) -> None:
         """The log cannot continue what members have seen: they are told to ask again."""
         log.warning("a room begins anew", extra={"room": feed.room, "reason": reason})
         self._fanout.settle(feed.room)
-        feed.head = number
+        feed.head, feed.head_id = number, None
         feed.kept.clear()
         feed.snapshot = None
         for socket in tuple(feed.members):

@@ -18,7 +18,7 @@ from realtime.delivery.fanout import Fanout
 from realtime.delivery.feed import Feed, Feeds
 from realtime.delivery.frames import compact, event_object
 from realtime.delivery.limits import Bounds
-from realtime.delivery.queries import Logged, events_since, room_number
+from realtime.delivery.queries import Head, Logged, events_since, room_head
 from server.core.database import Database
 from server.core.errors import Forbidden, NotFound, Problem, TooMany, Unauthenticated, Unavailable
 from server.core.events import Room, Signal
@@ -90,7 +90,7 @@ class LiveRoom:
 class _Seen:
     """What one look into the database found: the room's number, with either the events to replay or a snapshot."""
 
-    number: int
+    head: Head
     replay: list[Logged] | None
     snapshot: str
 
@@ -145,13 +145,16 @@ class Rooms:
             raise Unauthenticated
         if ask.room not in socket.rooms and len(socket.rooms) >= self._bounds.rooms_a_socket:
             raise TooManyRooms
+        if ask.since is not None and self._feeds.is_doubtful(ask.room, ask.since):
+            ask = Subscribe(room=ask.room)
         with self._feeds.held(ask.room) as feed:
             for _ in range(TRIES):
                 ready = self._from_memory(socket, feed, kind, ask)
                 if ready is not None:
                     return ready
                 seen = await self._look(socket, feed, kind, id_, ask)
-                if feed.head is None or seen.number >= feed.head or feed.after(seen.number) is not None:
+                number = seen.head.number
+                if feed.head is None or number >= feed.head or feed.after(number) is not None:
                     return self._ready(socket, feed, seen)
         raise Unavailable(retry_after_seconds=1)
 
@@ -179,21 +182,21 @@ class Rooms:
             return None
         if ask.since is not None:
             events = feed.after(ask.since)
-            return None if events is None else self._answer(socket, feed, head, events=events)
+            return None if events is None else self._answer(socket, feed, Head(head, feed.head_id), events=events)
         shared = feed.snapshot
         if shared is None or shared[0] != head or time.monotonic() - shared[1] > SHARED_SECONDS:
             return None
-        return self._answer(socket, feed, head, snapshot=shared[2])
+        return self._answer(socket, feed, Head(head, feed.head_id), snapshot=shared[2])
 
     async def _look(self, socket: Socket, feed: Feed, kind: LiveRoom, id_: UUID, ask: Subscribe) -> _Seen:
         async def look(tx: Tx) -> _Seen:
             await kind.may_join(tx, id_)
-            number = await room_number(tx, ask.room)
-            if ask.since is not None and 0 <= number - ask.since <= self._bounds.replay_at_most:
-                events = await events_since(tx, ask.room, ask.since, number - ask.since)
-                if len(events) == number - ask.since:
-                    return _Seen(number, events, "")
-            return _Seen(number, None, compact(_plain(await kind.snapshot(tx, id_))))
+            head = await room_head(tx, ask.room)
+            if ask.since is not None and 0 <= (missed := head.number - ask.since) <= self._bounds.replay_at_most:
+                events = await events_since(tx, ask.room, ask.since, missed)
+                if len(events) == missed:
+                    return _Seen(head, events, "")
+            return _Seen(head, None, compact(_plain(await kind.snapshot(tx, id_))))
 
         actor = socket.actor
         if not kind.is_public or ask.since is not None:
@@ -205,27 +208,27 @@ class Rooms:
             self._looking[ask.room] = task
             task.add_done_callback(lambda _: self._looking.pop(ask.room, None))
         seen = await asyncio.shield(task)
-        feed.snapshot = (seen.number, time.monotonic(), seen.snapshot)
+        feed.snapshot = (seen.head.number, time.monotonic(), seen.snapshot)
         return seen
 
     def _ready(self, socket: Socket, feed: Feed, seen: _Seen) -> Ready:
         if seen.replay is None:
-            return self._answer(socket, feed, seen.number, snapshot=seen.snapshot)
+            return self._answer(socket, feed, seen.head, snapshot=seen.snapshot)
         cipher = self._database.cipher
         events = [
             event_object(feed.room, its.number, its.type, unpack(its.data, cipher).decode(), rfc3339(its.at))
             for its in seen.replay
         ]
-        return self._answer(socket, feed, seen.number, events=events)
+        return self._answer(socket, feed, seen.head, events=events)
 
     def _answer(
-        self, socket: Socket, feed: Feed, number: int, *, events: list[str] | None = None, snapshot: str = ""
+        self, socket: Socket, feed: Feed, seen: Head, *, events: list[str] | None = None, snapshot: str = ""
     ) -> Ready:
-        head = compact({"ok": True, "room": feed.room, "offset": number, "at": rfc3339(self._database.clock())})
+        head = compact({"ok": True, "room": feed.room, "offset": seen.number, "at": rfc3339(self._database.clock())})
         rest = f'"snapshot":{snapshot}' if events is None else f'"events":[{",".join(events)}]'
 
         def admit() -> None:
-            self._feeds.admit(feed.room, socket, number)
+            self._feeds.admit(feed.room, socket, seen)
             for tell in self.on_joined:
                 tell(socket, feed.room)
 

@@ -1,31 +1,45 @@
-"""The SQL of delivery: the log of rooms, their numbers, and which sessions have ended."""
+"""The SQL of delivery: the log of rooms, their numbers, and which sessions have ended.
+
+A number is told together with the id of the event that has it: after a restore the same number may mean another event.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, cast
+from uuid import UUID
 
 from asyncpg import Record
 
 from server.core.ids import SessionId
 from server.core.tx import Tx
 
-NUMBER = "select coalesce((select seq from rooms where name = $1), 0)"
+NUMBER = """
+    select r.seq, e.event_id from rooms r left join room_events e on e.room = r.name and e.number = r.seq
+     where r.name = $1
+"""
 SINCE = """
-    select number, type, data, at from room_events where room = $1 and number > $2 order by number limit $3
+    select number, type, data, at, event_id from room_events
+     where room = $1 and number > $2 order by number limit $3
 """
 # Rooms whose number is not the head in memory, each with what follows the head, at most $3 events a room.
 AHEAD = """
-    select h.room, coalesce(r.seq, 0) as seq, e.number, e.type, e.data, e.at
+    select h.room, coalesce(r.seq, 0) as seq, e.number, e.type, e.data, e.at, e.event_id
       from unnest($1::text[], $2::bigint[]) as h (room, head)
       left join rooms r on r.name = h.room
       left join lateral (
-            select number, type, data, at from room_events
+            select number, type, data, at, event_id from room_events
              where room = h.room and number > h.head order by number limit $3
       ) e on true
      where coalesce(r.seq, 0) <> h.head
      order by h.room, e.number
+"""
+CONTRADICTED = """
+    select distinct t.room
+      from unnest($1::text[], $2::bigint[], $3::uuid[]) as t (room, number, event_id)
+      join room_events e on e.room = t.room and e.number = t.number
+     where e.event_id <> t.event_id
 """
 ENDED = """
     select w.id from unnest($1::uuid[]) as w (id)
@@ -42,6 +56,14 @@ class Logged(NamedTuple):
     type: str
     data: bytes
     at: datetime
+    event_id: UUID
+
+
+class Head(NamedTuple):
+    """Where a room is: the number of its last event, and which event that is, if the log still has it."""
+
+    number: int
+    event_id: UUID | None
 
 
 class Ahead(NamedTuple):
@@ -51,9 +73,10 @@ class Ahead(NamedTuple):
     events: list[Logged]
 
 
-async def room_number(tx: Tx, room: str) -> int:
-    """The number of a room's last event; 0 before the first."""
-    return cast("int", await tx.conn.fetchval(NUMBER, room))
+async def room_head(tx: Tx, room: str) -> Head:
+    """The number of a room's last event, 0 before the first, and its id."""
+    row = await tx.conn.fetchrow(NUMBER, room)
+    return Head(row["seq"], row["event_id"]) if row is not None else Head(0, None)
 
 
 async def events_since(tx: Tx, room: str, since: int, limit: int) -> list[Logged]:
@@ -71,10 +94,16 @@ async def rooms_ahead(tx: Tx, heads: Mapping[str, int], limit: int) -> dict[str,
     return found
 
 
+async def contradicted(tx: Tx, told: Sequence[tuple[str, int, UUID]]) -> set[str]:
+    """The rooms where one of these numbers is another event's than the one that was told under it."""
+    columns = [list(column) for column in zip(*told, strict=True)] or [[], [], []]
+    return {cast("str", row["room"]) for row in await tx.conn.fetch(CONTRADICTED, *columns)}
+
+
 async def ended_sessions(tx: Tx, sessions: Sequence[SessionId]) -> list[SessionId]:
     """Those of these sessions that have ended, expired, or seen nobody for eight hours."""
     return [cast("SessionId", row["id"]) for row in await tx.conn.fetch(ENDED, sessions, tx.now)]
 
 
 def _logged(row: Record) -> Logged:
-    return Logged(row["number"], row["type"], row["data"], row["at"])
+    return Logged(row["number"], row["type"], row["data"], row["at"], row["event_id"])

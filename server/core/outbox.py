@@ -55,6 +55,7 @@ class Frame:
     type: str
     data: bytes
     at: datetime
+    event_id: EventId
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +127,8 @@ async def flush(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> list[Frame
     )
     heads = {cast(str, row["name"]): cast(int, row["seq"]) for row in rows}
     return [
-        Frame(room, heads[room] - late, name, data, tx.now)
-        for (room, _, name, data), late in zip(entries, behind, strict=True)
+        Frame(room, heads[room] - late, name, data, tx.now, event_id)
+        for (room, event_id, name, data), late in zip(entries, behind, strict=True)
     ]
 
 

@@ -65,7 +65,13 @@ class Publisher:
     def hand(self, frames: list[Frame], *, relay: bool) -> None:
         """Publish these after a commit; `relay` also tells the worker that the outbox has something."""
         for frame in frames:
-            head = {"o": frame.number, "t": frame.type, "at": rfc3339(frame.at), "room": frame.room}
+            head = {
+                "o": frame.number,
+                "t": frame.type,
+                "at": rfc3339(frame.at),
+                "room": frame.room,
+                "id": frame.event_id.hex,
+            }
             self._put(room_channel(frame.room), seal_envelope(self._cipher, head, frame.data))
         if relay:
             self._put(OUTBOX_CHANNEL, b"1")
