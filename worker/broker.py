@@ -1,6 +1,6 @@
 """taskiq carries and spreads: a message is the name of a delivery, and the delivery's row is the truth.
 
-taskiq-redis' list broker: nothing to acknowledge, nothing that grows. A lost message is a row whose lease runs out.
+The broker is a list: nothing to acknowledge, nothing that grows. A lost message is a row whose lease runs out.
 """
 
 from __future__ import annotations
@@ -12,54 +12,60 @@ from typing import cast
 from uuid import UUID
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from taskiq_redis import ListQueueBroker
+from taskiq import AsyncBroker
+from taskiq.message import BrokerMessage
 
 from server.core.settings import Settings
-from server.core.valkey import REDIS_AWAY
+from server.core.valkey import REDIS_AWAY, connect_redis
 from worker.queries import Delivery
 
 log = logging.getLogger(__name__)
 QUEUE = "amrutam:steps"
+WAIT_SECONDS = 1
 Execute = Callable[[Delivery], Awaitable[None]]
 
 
-class WaitingBroker(ListQueueBroker):
-    """The list broker, with a pause between connection errors: with Redis away the original logs in a hot loop."""
+class ListBroker(AsyncBroker):
+    """A list in Redis, one server or a cluster (a list is one key: one node has it)."""
 
     closing = False
     """Set when the worker ends. A cancellation that the client library swallows would be waited for without end: taskiq
     shields that wait."""
 
+    def __init__(self, redis: Redis) -> None:
+        super().__init__()
+        self._redis = redis
+
+    async def kick(self, message: BrokerMessage) -> None:
+        """Put a message where the next free worker takes it. Raises one of REDIS_AWAY."""
+        await self._redis.lpush(QUEUE, message.message)
+
     async def listen(self) -> AsyncGenerator[bytes, None]:
-        """Messages as they come, until closing; half a second of patience after each error."""
+        """Messages as they come, until closing; half a second of patience after each error, or the log runs hot."""
         while not self.closing:
             try:
-                async with Redis(connection_pool=self.connection_pool) as redis:
-                    while not self.closing:
-                        popped = await redis.brpop([self.queue_name], timeout=1)
-                        if popped is not None:
-                            yield cast("bytes", popped[1])
+                popped = await cast(
+                    "Awaitable[tuple[bytes, bytes] | None]", self._redis.brpop([QUEUE], timeout=WAIT_SECONDS)
+                )
             except REDIS_AWAY as error:
                 log.debug("queue away", extra={"error": type(error).__name__})
                 await asyncio.sleep(0.5)
+                continue
+            if popped is not None:
+                yield popped[1]
+
+    async def shutdown(self) -> None:
+        """Let go of the connections."""
+        await super().shutdown()
+        await self._redis.aclose()
 
 
 Send = Callable[[Delivery], Awaitable[object]]
 
 
-def make_broker(settings: Settings, execute: Execute) -> tuple[WaitingBroker, Send]:
+def make_broker(settings: Settings, execute: Execute) -> tuple[ListBroker, Send]:
     """The broker, and how a delivery is sent through it to whichever worker is free."""
-    broker = WaitingBroker(
-        settings.redis_url.get_secret_value(),
-        queue_name=QUEUE,
-        max_connection_pool_size=20,
-        timeout=2,
-        socket_timeout=3,
-        socket_connect_timeout=1,
-        retry=Retry(NoBackoff(), 0),  # the worker has its own way with a lost Redis
-    )
+    broker = ListBroker(connect_redis(settings, timeout_seconds=WAIT_SECONDS + 2, most=20))
 
     async def run_step(event_id: str, step: str) -> None:
         await execute((UUID(event_id), step))
