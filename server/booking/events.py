@@ -21,3 +21,10 @@ class ConsultationMoved(Event, name="consultation.moved"):
     to_slot_id: SlotId
     start_time: Instant
     was_start_time: Instant
+
+
+class FollowUpBooked(Event, name="consultation.follow_up_booked"):
+    """The doctor booked the next consultation for the patient, who is told and pays where there is a fee."""
+
+    consultation_id: ConsultationId
+    follow_up_of: ConsultationId

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from server.booking.cancel import cancel_booking
 from server.booking.models import CancelBooking, Reschedule
 from server.booking.move import reschedule
-from server.booking.problems import PatientBusy, SlotTaken
+from server.booking.problems import DoctorDayFull, PatientBusy, SlotTaken
 from server.consultations import Status, consultation
 from server.core.cipher import Cipher
 from server.core.errors import Conflict, Invalid, NotFound
@@ -136,7 +136,7 @@ async def _move(
         ask = Reschedule(id=inside.consultation_id, slot_id=slot.id)
         try:
             moved = await run(partial(reschedule, cipher=cipher, settings=settings), ask)
-        except (SlotTaken, PatientBusy, NotFound):
+        except (SlotTaken, PatientBusy, DoctorDayFull, NotFound):
             continue
         except Conflict:  # called, under way or over since; or no slot is bookable by the rules of now
             break

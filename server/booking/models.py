@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from server.consultations import Consultation
-from server.core.ids import ConsultationId, PaymentId, SlotId
-from server.core.models import Ask, Prose
+from server.core.ids import ConsultationId, DoctorId, PaymentId, SlotId
+from server.core.models import Ask, Instant, Prose
 from server.core.privacy import Level
 
 
@@ -35,6 +35,36 @@ class Reschedule(Ask):
 
     id: ConsultationId
     slot_id: SlotId
+
+
+class Transfer(Ask):
+    """The consultation, and the doctor who takes it over."""
+
+    id: ConsultationId
+    doctor_id: DoctorId
+
+
+class TransferFrom(Ask):
+    """The same from a socket."""
+
+    consultation_id: ConsultationId
+    doctor_id: DoctorId
+
+
+class WalkIn(Ask):
+    """The doctor whom somebody comes to now, and what for."""
+
+    id: DoctorId
+    reason: Annotated[Prose, Level.CRITICAL] | None = None
+
+
+class FollowUp(Ask):
+    """The consultation that the next one comes out of, and when: a free slot, or a time that a slot is made at."""
+
+    id: ConsultationId
+    slot_id: SlotId | None = None
+    start_time: Instant | None = None
+    free_of_charge: bool = False
 
 
 class ExpireHold(Ask):

@@ -40,6 +40,13 @@ class DailyLimit(Conflict):
     title = "That is enough bookings for today."
 
 
+class DoctorDayFull(Conflict):
+    """The doctor takes no more patients on that day. Another day has room."""
+
+    code = "doctor-day-full"
+    title = "This doctor has no more room on that day."
+
+
 class PatientBusy(Conflict):
     """The patient has another consultation at that time."""
 
@@ -66,6 +73,20 @@ class OtherDoctor(Conflict):
 
     code = "other-doctor"
     title = "This slot is another doctor's."
+
+
+class DoctorBusy(Conflict):
+    """That doctor has no free time from then on, within a day."""
+
+    code = "doctor-busy"
+    title = "That doctor has no time then."
+
+
+class NoWalkIns(Conflict):
+    """This doctor sees nobody without an appointment. Book one of the free slots."""
+
+    code = "no-walk-ins"
+    title = "This doctor sees patients by appointment."
 
 
 class NotToBeMoved(Conflict):

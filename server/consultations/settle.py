@@ -9,6 +9,7 @@ from server.consultations.arrive import OPENS_BEFORE
 from server.consultations.change import allow, change, consultation, held
 from server.consultations.events import ConsultationCancelled, ConsultationConfirmed
 from server.consultations.models import Consultation
+from server.consultations.open_queries import is_walk_in
 from server.consultations.status import Act, EndedAs, Status, WrongStatus
 from server.consultations.waiting import tell
 from server.core.cipher import Cipher
@@ -18,11 +19,15 @@ from server.core.tx import Tx
 
 
 async def confirm(tx: Tx, id_: ConsultationId, cipher: Cipher) -> Consultation | None:
-    """Paid, or free: it will take place. None where it was confirmed before or is not PENDING. Raises NotFound."""
+    """Paid, or free: it will take place; who walked in sits in the waiting room by that.
+
+    None where it was confirmed before or is not PENDING. Raises NotFound.
+    """
     before = await held(tx, id_)
     if before.status is not Status.PENDING or before.confirmed_at is not None:
         return None
-    after = await change(tx, Act.CONFIRM, before, cipher, confirmed_at=tx.now)
+    here = {"checked_in_at": tx.now} if await is_walk_in(tx, id_) else {}
+    after = await change(tx, Act.CONFIRM, before, cipher, confirmed_at=tx.now, **here)
     tx.emit(ConsultationConfirmed(consultation_id=id_))
     return after
 
@@ -71,6 +76,8 @@ async def move(
     """Put a PENDING consultation into another slot; who had checked in checks in anew. Raises WrongStatus, NotFound."""
     before = await held(tx, id_)
     allow(Act.MOVE, before)
+    if before.called_at is not None:
+        raise WrongStatus("The doctor has called the patient in already.")
     await queries.move(tx, id_, slot_id, start_time, end_time)
     after = await consultation(tx, id_)
     await tell(tx, before, after, cipher)

@@ -23,7 +23,7 @@ async def change_doctor(tx: Tx, ask: ChangeDoctor) -> ManagedDoctor:
         raise NotFound
     given = {
         name: value
-        for name in ("name", "specialty", "languages", "about", "fee", "currency")
+        for name in ("name", "specialty", "languages", "about", "fee", "currency", "walk_ins")
         if (value := getattr(ask, name)) is not None
     }
     is_now = was.model_copy(update=given)

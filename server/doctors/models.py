@@ -34,6 +34,7 @@ class PublicDoctor(Model):
     time_zone: TimeZone
     about: Annotated[str, Level.PUBLIC]
     registration_number: Annotated[str, Level.PUBLIC]
+    walk_ins: bool = False
 
 
 class ManagedDoctor(PublicDoctor):
@@ -88,6 +89,7 @@ class ChangeDoctor(Ask):
     about: About | None = None
     fee: Fee | None = None
     currency: Currency | None = None
+    walk_ins: bool | None = None
 
 
 class InviteDoctor(Ask):

@@ -12,7 +12,8 @@ from server.core.tx import Tx
 from server.doctors.models import ManagedDoctor, Page, PublicDoctor
 
 FIELDS = """
-    id, user_id, name, specialty, languages, fee_minor, currency, time_zone, about, registration_number, verified_at
+    id, user_id, name, specialty, languages, fee_minor, currency, time_zone, about, registration_number, verified_at,
+    walk_ins
 """
 READ = f"select {FIELDS} from doctors where id = $1"  # noqa: S608 - constants
 READ_OF_USER = f"select {FIELDS} from doctors where user_id = $1"  # noqa: S608 - constants
@@ -41,7 +42,7 @@ ADD = """
 LOCK = f"select {FIELDS} from doctors where id = $1 for update"  # noqa: S608 - constants
 CHANGE = """
     update doctors set name = $2, specialty = $3, languages = $4, about = $5, fee_minor = $6, currency = $7,
-                       search_text = $8
+                       search_text = $8, walk_ins = $9
      where id = $1
 """
 VERIFY = "update doctors set verified_at = $2 where id = $1 and verified_at is null returning id"
@@ -113,6 +114,7 @@ async def change(tx: Tx, doctor: ManagedDoctor, search_text: str) -> None:
         doctor.fee,
         doctor.currency,
         search_text,
+        doctor.walk_ins,
     )
 
 

@@ -6,7 +6,8 @@ from functools import partial
 
 from server.core.cipher import Cipher
 from server.core.settings import Settings
-from server.notifications import send_due_reminders
+from server.notifications import send_again, send_due_reminders
+from server.scheduling import end_due_offers
 from worker.jobs.holds import expire_holds
 from worker.jobs.partitions import make_partitions
 from worker.jobs.slots import keep_slots_ahead
@@ -20,7 +21,9 @@ def ticks_of(settings: Settings, cipher: Cipher) -> list[Tick]:
     """Every tick with what it needs."""
     return [
         Tick("holds", 1.0, partial(expire_holds, cipher=cipher)),
+        Tick("offers", 1.0, end_due_offers),
         Tick("reminders", 1.0, partial(send_due_reminders, cipher=cipher, settings=settings)),
+        Tick("letters", 5.0, send_again),
         Tick("partitions", HOUR, make_partitions),
         Tick("slots", HOUR, partial(keep_slots_ahead, settings=settings)),
         Tick("trim", 600.0, trim),

@@ -1,5 +1,5 @@
 """The flows, one file each; importing this package registers every step."""
 
-from worker.sagas import accounts, booking_payment, calendar, meeting, notices
+from worker.sagas import attachments, booking_payment, calendar, follow_up, letters, notices, sandbox, waitlist
 
-__all__ = ["accounts", "booking_payment", "calendar", "meeting", "notices"]
+__all__ = ["attachments", "booking_payment", "calendar", "follow_up", "letters", "notices", "sandbox", "waitlist"]
