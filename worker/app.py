@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 from collections.abc import AsyncGenerator
-from typing import cast
 
 from redis.asyncio import Redis
 from taskiq.api import run_receiver_task
@@ -20,6 +19,7 @@ from server.core.errors import Problem
 from server.core.logs import set_up_logs
 from server.core.publish import OUTBOX_CHANNEL, Publisher
 from server.core.settings import Settings
+from server.core.subscriptions import Subscriptions
 from server.core.tasks import end_tasks
 from server.core.valkey import REDIS_AWAY, connect_redis
 from server.payments import SandboxGateway
@@ -143,16 +143,15 @@ class Worker:
         self._here.release()
 
     async def _hear_nudges(self) -> None:
-        while True:
-            try:
-                async with self._redis.pubsub() as pubsub:  # pyright: ignore[reportUnknownMemberType]
-                    await pubsub.ssubscribe(OUTBOX_CHANNEL)  # pyright: ignore[reportUnknownMemberType]
-                    while True:
-                        nudged = cast("object", await pubsub.get_message(ignore_subscribe_messages=True, timeout=5))
-                        if nudged is not None:
-                            self._nudged.set()
-            except REDIS_AWAY:
-                await asyncio.sleep(1)
+        heard = Subscriptions(
+            self._redis, message=lambda channel, data: self._nudged.set(), confirmed=lambda channel: self._nudged.set()
+        )
+        heard.want(OUTBOX_CHANNEL)
+        try:
+            heard.start()
+            await asyncio.Event().wait()
+        finally:
+            await heard.stop()
 
 
 @contextlib.asynccontextmanager
