@@ -24,6 +24,7 @@ from server.consultations import (
     Side,
     TooEarly,
     TooLate,
+    Typing,
     Who,
     WrongStatus,
     as_either,
@@ -123,7 +124,11 @@ def consultation_room(settings: Settings, cipher: Cipher, publisher: Publisher) 
     async def consultation(tx: Tx, consultation_id: UUID) -> Mapping[str, object]:
         ask = InConsultation(consultation_id=ConsultationId(consultation_id))
         shown = await consultation_snapshot(tx, ask, cipher=cipher)
-        return {"consultation": shown.consultation, "messages": shown.messages}
+        return {
+            "consultation": shown.consultation,
+            "messages": shown.messages,
+            "read_by_other": shown.read_by_other,
+        }
 
     return LiveRoom(
         CONSULTATION,
@@ -136,11 +141,11 @@ def consultation_room(settings: Settings, cipher: Cipher, publisher: Publisher) 
 
 
 def _commands(settings: Settings, cipher: Cipher, publisher: Publisher) -> list[Command]:
-    async def type_in_chat(run: Run, ask: InConsultation) -> Done:
-        """Tell the other side that somebody is writing. It may be lost."""
+    async def type_in_chat(run: Run, ask: Typing) -> Done:
+        """Tell the other side that somebody is writing, or has stopped. It may be lost."""
         side = side_of(run.actor)
         if side is not None:
-            publisher.signal(ChatTyping(consultation_id=ask.consultation_id, role=side), run.now)
+            publisher.signal(ChatTyping(consultation_id=ask.consultation_id, role=side, writing=ask.writing), run.now)
         return Done()
 
     async def read_chat(run: Run, ask: ReadMessages) -> Done:

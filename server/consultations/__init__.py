@@ -14,6 +14,14 @@ from server.consultations.access import (
     treats,
 )
 from server.consultations.arrive import OPENS_BEFORE, check_in, enter_waiting
+from server.consultations.attachments import (
+    NotChecked,
+    TooManyFiles,
+    attach_file,
+    check_attachment,
+    download_attachment,
+    list_attachments,
+)
 from server.consultations.call import call_next, call_patient, put_back, put_back_patient, return_patient
 from server.consultations.change import consultation
 from server.consultations.chat import list_messages, read_messages, send_message, write_message
@@ -23,6 +31,8 @@ from server.consultations.estimate import Expected, Pace, Past, Turn, pace, turn
 from server.consultations.events import (
     CONSULTATION,
     QUEUE,
+    AttachmentChanged,
+    AttachmentUploaded,
     ChatMessage,
     ChatRead,
     ChatTyping,
@@ -35,6 +45,7 @@ from server.consultations.events import (
     QueueNotice,
     WaitingPosition,
 )
+from server.consultations.file_kinds import FileRefused
 from server.consultations.leave_waiting import exit_waiting, leave_waiting
 from server.consultations.look import (
     consultation_snapshot,
@@ -47,6 +58,9 @@ from server.consultations.look import (
     waiting_place,
 )
 from server.consultations.models import (
+    AttachFile,
+    Attachment,
+    Attachments,
     CallNext,
     Consultation,
     ConsultationPayment,
@@ -62,8 +76,10 @@ from server.consultations.models import (
     Messages,
     Note,
     Notes,
+    OfAttachment,
     OfConsultation,
     OfDoctor,
+    OneAttachment,
     PaymentStatus,
     Place,
     PutBack,
@@ -75,11 +91,14 @@ from server.consultations.models import (
     ShowReadiness,
     Side,
     TellDelay,
+    Typing,
     WriteMessage,
     WriteNote,
 )
 from server.consultations.no_show import mark_no_show, reopen_consultation
 from server.consultations.notes import list_notes, write_note
+from server.consultations.object_store import FolderStore, NothingIsKept, ObjectStore
+from server.consultations.open import cap_refund, live_walk_in, open_consultation, refund_percent
 from server.consultations.queries import consultation_from
 from server.consultations.readiness import show_readiness
 from server.consultations.routes import as_either, routes
@@ -108,6 +127,11 @@ __all__ = [
     "OPENS_BEFORE",
     "QUEUE",
     "Act",
+    "AttachFile",
+    "Attachment",
+    "AttachmentChanged",
+    "AttachmentUploaded",
+    "Attachments",
     "CallNext",
     "ChatMessage",
     "ChatRead",
@@ -124,6 +148,8 @@ __all__ = [
     "DelayNotice",
     "EndedAs",
     "Expected",
+    "FileRefused",
+    "FolderStore",
     "InConsultation",
     "ListConsultations",
     "ListMessages",
@@ -133,12 +159,17 @@ __all__ = [
     "Messages",
     "NobodyBehind",
     "NotCalled",
+    "NotChecked",
     "NotCheckedIn",
     "NotConfirmed",
     "Note",
     "Notes",
+    "NothingIsKept",
+    "ObjectStore",
+    "OfAttachment",
     "OfConsultation",
     "OfDoctor",
+    "OneAttachment",
     "Pace",
     "Past",
     "PaymentStatus",
@@ -158,7 +189,9 @@ __all__ = [
     "TellDelay",
     "TooEarly",
     "TooLate",
+    "TooManyFiles",
     "Turn",
+    "Typing",
     "WaitingPosition",
     "Who",
     "WriteMessage",
@@ -166,12 +199,15 @@ __all__ = [
     "WrongStatus",
     "admitted",
     "as_either",
+    "attach_file",
     "begin_meeting",
     "by_consultation",
     "by_id",
     "call_next",
     "call_patient",
     "cancel",
+    "cap_refund",
+    "check_attachment",
     "check_in",
     "complete_consultation",
     "confirm",
@@ -179,6 +215,7 @@ __all__ = [
     "consultation_from",
     "consultation_snapshot",
     "doctor_of_consultation",
+    "download_attachment",
     "end_as_cancelled",
     "end_delay",
     "enter_waiting",
@@ -187,13 +224,16 @@ __all__ = [
     "hand_on",
     "leave_waiting",
     "let_next_go_first",
+    "list_attachments",
     "list_consultations",
     "list_meetings",
     "list_messages",
     "list_notes",
+    "live_walk_in",
     "mark_no_show",
     "meeting",
     "move",
+    "open_consultation",
     "own_queue",
     "pace",
     "party_to_consultation",
@@ -206,6 +246,7 @@ __all__ = [
     "queue_snapshot",
     "read_messages",
     "reader_of_consultation",
+    "refund_percent",
     "reopen_consultation",
     "return_patient",
     "routes",

@@ -29,6 +29,10 @@ MESSAGES_AFTER = """
     select id, consultation_id, patient_id, number, sender_role, client_id, body, attachment_id, created_at
       from messages where consultation_id = $1 and number > $2 order by number limit $3
 """
+MESSAGES_BEFORE = """
+    select id, consultation_id, patient_id, number, sender_role, client_id, body, attachment_id, created_at
+      from messages where consultation_id = $1 and number < $2 order by number desc limit $3
+"""
 LATEST_MESSAGES = """
     select id, consultation_id, patient_id, number, sender_role, client_id, body, attachment_id, created_at
       from messages where consultation_id = $1 order by number desc limit $2
@@ -88,6 +92,11 @@ async def add_message(
 async def messages_after(tx: Tx, id_: ConsultationId, number: int, limit: int) -> list[Record]:
     """Messages after a number, oldest first."""
     return await tx.conn.fetch(MESSAGES_AFTER, id_, number, limit)
+
+
+async def messages_before(tx: Tx, id_: ConsultationId, number: int, limit: int) -> list[Record]:
+    """The last messages before a number, oldest first."""
+    return (await tx.conn.fetch(MESSAGES_BEFORE, id_, number, limit))[::-1]
 
 
 async def latest(tx: Tx, id_: ConsultationId, limit: int) -> list[Record]:

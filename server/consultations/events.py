@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from server.consultations.estimate import Sure
-from server.consultations.models import Consultation, DelayNotice, Message, QueueEntry, Side
+from server.consultations.models import Attachment, Consultation, DelayNotice, Message, QueueEntry, Side
 from server.consultations.status import EndedAs
 from server.core.events import Event, Room, Signal
-from server.core.ids import ConsultationId, DoctorId
+from server.core.ids import AttachmentId, ConsultationId, DoctorId
 from server.core.models import Instant
 from server.core.privacy import Level
 
@@ -33,6 +33,20 @@ class ChatMessage(Event, name="chat.message", rooms=(CONSULTATION,)):
 
     consultation_id: ConsultationId
     message: Message
+
+
+class AttachmentUploaded(Event, name="attachment.uploaded"):
+    """A file was kept, and is to be checked. No room hears it."""
+
+    attachment_id: AttachmentId
+    consultation_id: ConsultationId
+
+
+class AttachmentChanged(Event, name="attachment.changed", rooms=(CONSULTATION,)):
+    """The file as it now is: checked."""
+
+    consultation_id: ConsultationId
+    attachment: Attachment
 
 
 class WaitingPosition(Event, name="waiting.position", rooms=(CONSULTATION,)):
@@ -75,10 +89,11 @@ class ConsultationCancelled(Event, name="consultation.cancelled"):
 
 
 class ChatTyping(Signal, name="chat.typing", rooms=(CONSULTATION,)):
-    """One side is writing."""
+    """One side is writing, or has stopped. Nothing more heard for six seconds is the same as having stopped."""
 
     consultation_id: ConsultationId
     role: Side
+    writing: bool = True
 
 
 class ChatRead(Signal, name="chat.read", rooms=(CONSULTATION,)):

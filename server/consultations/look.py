@@ -9,7 +9,7 @@ from asyncpg import Record
 
 from server.consultations import queries
 from server.consultations.change import consultation
-from server.consultations.chat import latest_messages
+from server.consultations.chat import latest_messages, read_by_other
 from server.consultations.models import (
     Consultation,
     ConsultationRoom,
@@ -80,7 +80,11 @@ async def own_queue(tx: Tx, ask: Nothing, *, cipher: Cipher) -> Queue:
 async def consultation_snapshot(tx: Tx, ask: InConsultation, *, cipher: Cipher) -> ConsultationRoom:
     """What a consultation's room shows first. Messages are for its patient, and for its doctor while treating."""
     found = await consultation(tx, ask.consultation_id)
-    return ConsultationRoom(consultation=found, messages=await latest_messages(tx, found, cipher))
+    return ConsultationRoom(
+        consultation=found,
+        messages=await latest_messages(tx, found, cipher),
+        read_by_other=await read_by_other(tx, found),
+    )
 
 
 def _meeting(row: Record, found: Consultation, name: str) -> Meeting:

@@ -12,9 +12,11 @@ from server.consultations.status import EndedAs, Status
 from server.core.ids import AttachmentId, ConsultationId, DoctorId, MessageId, PatientId, PaymentId, SlotId
 from server.core.models import Ask, Currency, Instant, Model, Prose
 from server.core.privacy import Level
+from server.core.routes import Upload
 
 PaymentStatus = Literal["pending", "authorised", "captured", "failed", "expired", "refunded"]
 Works = Literal["ok", "limited", "none", "unknown"]
+AttachmentState = Literal["pending", "clean", "blocked"]
 NoticeReason = Literal["late", "emergency", "technical", "break"]
 Side = Literal["DOCTOR", "PATIENT"]
 Cursor = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[0-9a-f_-]+$"), Level.PUBLIC]
@@ -208,6 +210,44 @@ class Meetings(Model):
     next_cursor: Annotated[str, Level.PUBLIC] | None
 
 
+class Attachment(Model):
+    """A file of the chat: pending until it is checked, then clean, or blocked, and then it is gone."""
+
+    id: AttachmentId
+    name: Annotated[str, Level.CRITICAL]
+    content_type: str
+    size_bytes: int
+    state: AttachmentState
+    created_at: Instant
+
+
+class Attachments(Model):
+    """All files of a consultation, oldest first."""
+
+    items: list[Attachment]
+    next_cursor: Annotated[str, Level.PUBLIC] | None = None
+
+
+class AttachFile(Ask):
+    """A file for the chat: PDF, JPEG, PNG or WebP of at most 10 MB."""
+
+    id: ConsultationId
+    file: Upload
+
+
+class OneAttachment(Ask):
+    """A file that the address names."""
+
+    id: ConsultationId
+    attachment_id: AttachmentId
+
+
+class OfAttachment(Ask):
+    """A file that an event names."""
+
+    id: AttachmentId
+
+
 class Message(Model):
     """A line of the chat: numbered from 1 without gaps, never changed."""
 
@@ -218,6 +258,7 @@ class Message(Model):
     client_id: Annotated[str, Level.INTERNAL]
     text: Annotated[str, Level.CRITICAL]
     attachment_id: AttachmentId | None
+    attachment: Attachment | None = None
     created_at: Instant
 
 
@@ -240,19 +281,28 @@ class SendMessage(Ask):
 
 
 class ListMessages(Ask):
-    """Messages after the number that `cursor` holds, oldest first."""
+    """Messages after the number that `cursor` holds, or the last ones before `before`; oldest first either way."""
 
     id: ConsultationId
+    before: int | None = Field(default=None, ge=1, le=2**31 - 1)
     cursor: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$"), Level.PUBLIC] | None = None
     limit: int = Field(default=100, ge=1, le=200)
 
 
 class Messages(Model):
-    """A page of the chat; `read_by_other` is the last number that the other side has read."""
+    """A page of the chat; `read_by_other` is the last number that the other side has read. With `before`,
+    `next_cursor` is the `before` of the page that lies further back."""
 
     items: list[Message]
     next_cursor: Annotated[str, Level.PUBLIC] | None
     read_by_other: int
+
+
+class Typing(Ask):
+    """Somebody is writing, or has stopped."""
+
+    consultation_id: ConsultationId
+    writing: bool = True
 
 
 class ReadMessages(Ask):
@@ -263,10 +313,12 @@ class ReadMessages(Ask):
 
 
 class ConsultationRoom(Model):
-    """What a consultation's room shows first: the consultation and the last 200 messages, oldest first."""
+    """What a consultation's room shows first: the consultation and the last 200 messages, oldest first, and the number
+    up to which the other side has read."""
 
     consultation: Consultation
     messages: list[Message]
+    read_by_other: int = 0
 
 
 class Note(Model):

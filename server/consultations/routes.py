@@ -13,14 +13,23 @@ from server.consultations.access import (
     treating_doctor,
 )
 from server.consultations.arrive import check_in
+from server.consultations.attachments import (
+    NotChecked,
+    TooManyFiles,
+    attach_file,
+    download_attachment,
+    list_attachments,
+)
 from server.consultations.call import call_patient, put_back_patient
 from server.consultations.chat import list_messages, write_message
 from server.consultations.complete import complete_consultation
 from server.consultations.delay import end_delay, tell_delay
+from server.consultations.file_kinds import FileRefused
 from server.consultations.leave_waiting import leave_waiting
 from server.consultations.look import get_consultation, list_consultations, own_queue, waiting_place
 from server.consultations.no_show import mark_no_show, reopen_consultation
 from server.consultations.notes import list_notes, write_note
+from server.consultations.object_store import NothingIsKept
 from server.consultations.readiness import tell_readiness
 from server.consultations.skip import skip_patient
 from server.consultations.start import start_consultation
@@ -36,7 +45,8 @@ from server.consultations.status import (
 )
 from server.core.cipher import Cipher
 from server.core.errors import Invalid, NotFound
-from server.core.routes import Access, Route, as_doctor, as_patient, delete, get, post, put, signed_in
+from server.core.limits import UPLOADING
+from server.core.routes import Access, Reply, Route, as_doctor, as_patient, delete, get, post, put, signed_in, upload
 from server.core.settings import Settings
 from server.core.tx import Role
 
@@ -159,6 +169,34 @@ def routes(cipher: Cipher, settings: Settings) -> list[Route]:
             access=reader,
             scope=f"{CHAT}:write",
             raises=[Invalid, NotFound, NotConfirmed, TooLate, WrongStatus],
+            tags=chat,
+        ),
+        get(
+            "/consultations/{id}/attachments",
+            partial(list_attachments, cipher=cipher),
+            access=reader,
+            scope=f"{CHAT}:read",
+            raises=[NotFound],
+            tags=chat,
+        ),
+        post(
+            "/consultations/{id}/attachments",
+            partial(attach_file, cipher=cipher, settings=settings),
+            status=201,
+            access=reader,
+            scope=f"{CHAT}:write",
+            body=upload(max_mb=10),
+            budget=UPLOADING,
+            raises=[FileRefused, NotFound, NotConfirmed, NothingIsKept, TooLate, TooManyFiles, WrongStatus],
+            tags=chat,
+        ),
+        get(
+            "/consultations/{id}/attachments/{attachment_id}",
+            partial(download_attachment, cipher=cipher, settings=settings),
+            access=reader,
+            scope=f"{CHAT}:read",
+            reply=Reply("download", media_type="application/octet-stream"),
+            raises=[NotChecked, NotFound, NothingIsKept],
             tags=chat,
         ),
         get(

@@ -87,6 +87,14 @@ class Cipher:
         key = await self._key(tx, owner, make=False)
         return _open(AESGCM(key), sealed, place.associated(owner)).decode()
 
+    async def file_key(self, tx: Tx, owner: UUID, object_name: str) -> bytes:
+        """A key for one stored object alone, derived from its owner's data key: erased with it.
+
+        Raises Erased when the owner's key is gone.
+        """
+        key = await self._key(tx, owner, make=True)
+        return _derive_bytes(key, f"amrutam object|{object_name}".encode())
+
     def seal_system(self, what: str, plain: bytes) -> bytes:
         """Seal bytes of the house's own plumbing under the system key; `what` is bound to them."""
         return _seal(self._system[self._current], self._current, plain, f"amrutam/v1|{what}|system".encode())

@@ -62,6 +62,7 @@ class Budget:
 ORDINARY = Budget("ordinary", user=Rate(300, 60), address=Rate(3000, 60))
 BOOKING = Budget("booking", user=Rate(20, 60), address=Rate(60, 60))
 LOGIN = Budget("login", user=Rate(60, 60), address=Rate(600, 300))
+UPLOADING = Budget("uploading", user=Rate(30, 60), address=Rate(120, 60))
 MAILING = Budget("mailing", user=Rate(10, 3600), address=Rate(120, 3600))
 
 

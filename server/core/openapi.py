@@ -98,9 +98,15 @@ def _operation(route: Route) -> dict[str, Any]:
     if body is not None:
         operation["requestBody"] = {
             "required": bool(body.get("required")),
-            "content": {"application/json": {"schema": body}},
+            "content": {_media_of(route): {"schema": body}},
         }
     return operation
+
+
+def _media_of(route: Route) -> str:
+    if route.body.kind == "upload":
+        return "multipart/form-data"
+    return "application/x-www-form-urlencoded" if route.body.is_form else "application/json"
 
 
 def _parameters(route: Route, path_names: list[str]) -> list[dict[str, Any]]:
@@ -116,6 +122,10 @@ def _parameters(route: Route, path_names: list[str]) -> list[dict[str, Any]]:
             for name, inner in properties.items()
             if name not in path_names
         ]
+    found += [
+        {"name": name, "in": "header", "required": True, "description": what, "schema": {"type": "string"}}
+        for name, what in route.body.headers.items()
+    ]
     if route.idempotent is not Idempotent.NO:
         found.append(
             {
@@ -129,6 +139,9 @@ def _parameters(route: Route, path_names: list[str]) -> list[dict[str, Any]]:
 
 
 def _body_schema(route: Route, path_names: list[str]) -> dict[str, Any] | None:
+    if route.body.kind == "upload":
+        file = {"type": "string", "format": "binary", "description": f"At most {route.body.most_bytes} bytes."}
+        return {"type": "object", "properties": {"file": file}, "required": ["file"]}
     if route.body.kind not in ("json", "signed"):
         return None
     schema = route.ask.model_json_schema(ref_template=REF)
@@ -149,7 +162,7 @@ def _responses(route: Route) -> dict[str, Any]:
     kinds: list[type[Problem]] = [*route.raises, Malformed, TooLarge, Invalid, TooMany, Internal, Unavailable]
     if "{" in route.path:
         kinds.append(NotFound)
-    if route.body.kind in ("json", "form"):
+    if route.body.kind in ("json", "form", "upload"):
         kinds += [WrongMediaType, ForeignRequest]
     if route.access.roles is not None:
         kinds += [Unauthenticated, Forbidden]

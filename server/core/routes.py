@@ -9,16 +9,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from server.core.errors import Forbidden, Problem, StepUpRequired, Unauthenticated
 from server.core.limits import ORDINARY, Budget
 from server.core.models import Ask, Model
+from server.core.privacy import Level
 from server.core.tx import Actor, Role, Tx
 
 STEP_UP_LASTS = timedelta(minutes=10)
 Handler = Callable[..., Awaitable[Any]]
 Check = Callable[[Tx, Any], Awaitable[None]]
+Verify = Callable[[bytes, typing.Mapping[str, str]], typing.Mapping[str, str] | None]
 
 
 class Idempotent(Enum):
@@ -107,17 +109,39 @@ def page(template: str) -> Reply:
 class Body:
     """How a request comes in."""
 
-    kind: Literal["none", "json", "form", "signed"]
-    verify: Callable[[bytes, typing.Mapping[str, str]], None] | None = None
+    kind: Literal["none", "json", "form", "signed", "upload"]
+    verify: Verify | None = None
+    headers: typing.Mapping[str, str] = field(default_factory=dict[str, str])
+    is_form: bool = False
+    most_bytes: int = 0
 
 
 json_body = Body("json")
 form = Body("form")
 
 
-def signed_by(verify: Callable[[bytes, typing.Mapping[str, str]], None]) -> Body:
-    """Raw bytes and headers are checked before they are parsed; the ask then is `{provider.., body}` of JSON."""
-    return Body("signed", verify)
+def signed_by(verify: Verify, *, headers: typing.Mapping[str, str]) -> Body:
+    """Raw bytes and headers are checked before they are parsed; the ask then is `{provider.., body}` of JSON, and what
+    the check took out of the headers. `headers` says for documents which are needed, and what they hold."""
+    return Body("signed", verify, headers=headers)
+
+
+def signed_form_by(verify: Verify, *, headers: typing.Mapping[str, str]) -> Body:
+    """The same for a provider that signs forms."""
+    return Body("signed", verify, headers=headers, is_form=True)
+
+
+def upload(*, max_mb: int) -> Body:
+    """Multipart with one file of at most so many megabytes; the ask holds it as `file`."""
+    return Body("upload", most_bytes=max_mb * 1_000_000)
+
+
+class Upload(Model):
+    """A file that came in, as it was sent: nothing about it is believed yet."""
+
+    name: Annotated[str, Level.CRITICAL]
+    media_type: str
+    content: Annotated[bytes, Level.CRITICAL]
 
 
 class SeeOther(Model):
@@ -138,6 +162,8 @@ class Document(Model):
     content: bytes
     media_type: str
     filename: str = ""
+    is_foreign: bool = False
+    """Whether somebody sent it to us: it is saved, never shown, and may do nothing if it is opened here."""
 
 
 @dataclass(frozen=True)

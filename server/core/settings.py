@@ -113,7 +113,9 @@ class Settings(BaseSettings):
     )
     mail_from: str = Field(default="Amrutam <no-reply@amrutam.local>", description="Sender of every mail.")
     twilio_account: str | None = Field(
-        default=None, pattern=r"^AC[0-9a-fA-F]{32}$", description="Twilio account that sends SMS; absent: the inbox page."
+        default=None,
+        pattern=r"^AC[0-9a-fA-F]{32}$",
+        description="Twilio account that sends SMS; absent: the inbox.",
     )
     twilio_token: SecretStr | None = Field(default=None, description="The account's token; it also signs reports.")
     twilio_from: str | None = Field(
@@ -125,7 +127,8 @@ class Settings(BaseSettings):
         default="https://api.twilio.com", pattern=r"^https?://[^/?#\s]+$", description="Where Twilio's API is."
     )
     push_key: SecretStr | None = Field(
-        default=None, description="Private key of web push (VAPID): 32 bytes in base64url; absent: made from the secret."
+        default=None,
+        description="Private key of web push (VAPID), 32 bytes in base64url; absent: by the secret.",
     )
     push_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(
@@ -166,6 +169,14 @@ class Settings(BaseSettings):
 
     clock_shift_seconds: float = Field(default=0.0, description="Added to the clock; the development profile only.")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged.")
+    attachments_dir: Path | None = Field(
+        default=None, description="Folder of what is sent in chats, shared by all servers; data_dir/attachments."
+    )
+    clamd_url: str | None = Field(
+        default=None,
+        pattern=r"^(tcp://[^/?#\s]+:\d+|unix:///\S+)$",
+        description="Virus scanner (clamd), tcp://host:port or unix:///path; absent: files are only checked by kind.",
+    )
     data_dir: Path | None = Field(default=None, description="Folder of the embedded services; `up` sets it.")
 
     @field_validator(
@@ -257,6 +268,13 @@ class Settings(BaseSettings):
         least = least if self.pool_min is None else self.pool_min
         most = most if self.pool_max is None else self.pool_max
         return min(least, most), most
+
+    @property
+    def objects_dir(self) -> Path | None:
+        """Where what is sent in chats is stored, sealed; None where nothing can be sent."""
+        if self.attachments_dir is not None:
+            return self.attachments_dir
+        return self.data_dir / "attachments" if self.data_dir is not None else None
 
     @property
     def origins(self) -> frozenset[str]:

@@ -18,6 +18,7 @@ from server.core.edge.calls import Call, Pages, Sessions, open_call
 from server.core.edge.headers import CALL, rate_headers, security_headers
 from server.core.edge.identity import Identity
 from server.core.edge.replies import Replies, json_bytes, status_of
+from server.core.edge.uploads import Turns, read_upload
 from server.core.errors import (
     Internal,
     Malformed,
@@ -58,6 +59,7 @@ class Edge:
         self._database = database
         self._proxies = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
         self._replies = Replies(settings, pages)
+        self._uploads = Turns()
         self.identity = Identity(settings, clock, redis, Limits(redis, settings.limit_factor), database, sessions)
 
     def mount(self, app: web.Application, routes: list[Route], prefix: str) -> None:
@@ -125,33 +127,49 @@ class Edge:
             if call.actor.user_id is not None and "lang" not in request.query and "lang" not in request.cookies:
                 call.language = call.actor.language
             admit(route.access, call.actor, self._clock())
-            if route.body.kind == "form":
-                ask, fields, form_token = await read_ask(route, request)
-                self.identity.refuse_foreign(request, call, form_token)
-            elif route.body.kind == "signed":
-                ask, fields, _ = await read_ask(route, request)
-            else:
-                self.identity.refuse_foreign(request, call, None)
-                ask, fields, _ = await read_ask(route, request)
-            key = _key_of(route, request, call, fields)
-            call.run = self._database.run(actor=call.actor, request_id=call.request_id)
-            stored: list[StoredReply] = []
-            try:
-                async with self._lock(route, fields):
-                    result = await self._perform(route, ask, call, key, stored)
-            except Replay as replay:
-                return web.Response(
-                    body=replay.body,
-                    status=replay.status,
-                    content_type="application/json",
-                    charset="utf-8",
-                    headers={"Idempotency-Replayed": "true"},
-                )
-            if route.reply.kind == "session_cookie" or (isinstance(result, SeeOther) and result.refresh_session):
-                await self.identity.forget(call)
-            return await self._replies.write(route, result, call, stored[0].body if stored else None)
+            if route.body.kind != "upload":
+                return await self._answer(route, request, call)
+            async with self._uploads.one():
+                return await self._answer(route, request, call)
 
         return handle
+
+    async def _answer(self, route: Route, request: web.Request, call: Call) -> web.StreamResponse:
+        ask, fields = await self._asked(route, request, call)
+        key = _key_of(route, request, call, fields)
+        call.run = self._database.run(actor=call.actor, request_id=call.request_id)
+        stored: list[StoredReply] = []
+        try:
+            async with self._lock(route, fields):
+                result = await self._perform(route, ask, call, key, stored)
+        except Replay as replay:
+            return web.Response(
+                body=replay.body,
+                status=replay.status,
+                content_type="application/json",
+                charset="utf-8",
+                headers={"Idempotency-Replayed": "true"},
+            )
+        if route.reply.kind == "session_cookie" or (isinstance(result, SeeOther) and result.refresh_session):
+            await self.identity.forget(call)
+        return await self._replies.write(route, result, call, stored[0].body if stored else None)
+
+    async def _asked(self, route: Route, request: web.Request, call: Call) -> tuple[Ask, dict[str, Any]]:
+        """The ask, once it is certain that no other site makes this browser ask: a form carries its token inside."""
+        if route.body.kind == "form":
+            ask, fields, form_token = await read_ask(route, request)
+            self.identity.refuse_foreign(request, call, form_token)
+        elif route.body.kind == "upload":
+            if route.is_api:
+                self.identity.refuse_foreign(request, call, None)
+            ask, fields, form_token = await read_upload(route, request)
+            self.identity.refuse_foreign(request, call, form_token)
+        elif route.body.kind == "signed":
+            ask, fields, _ = await read_ask(route, request)
+        else:
+            self.identity.refuse_foreign(request, call, None)
+            ask, fields, _ = await read_ask(route, request)
+        return ask, fields
 
     async def _perform(
         self, route: Route, ask: Ask, call: Call, key: IdempotencyKey | None, stored: list[StoredReply]

@@ -130,9 +130,11 @@ class Replies:
 
     def _document(self, document: Document) -> web.Response:
         headers = {"Cache-Control": "no-store"}
+        if document.is_foreign:
+            headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
+            headers["X-Content-Type-Options"] = "nosniff"
         if document.filename:
+            how = "attachment" if document.is_foreign else "inline"
             plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_. ") else "_" for c in document.filename)
-            headers["Content-Disposition"] = (
-                f"inline; filename=\"{plain}\"; filename*=UTF-8''{quote(document.filename)}"
-            )
+            headers["Content-Disposition"] = f"{how}; filename=\"{plain}\"; filename*=UTF-8''{quote(document.filename)}"
         return web.Response(body=document.content, content_type=document.media_type, headers=headers)
