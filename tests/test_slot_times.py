@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.scheduling.slots import Span, Window, overlapping, slot_times
+from server.scheduling.slots import Span, Window, extra_times, open_times, overlapping, slot_times
 
 ZONES = ["Europe/London", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"]
 # The days on which the clocks of these zones change in 2027, forward and back.
@@ -177,3 +177,35 @@ def test_making_days_one_by_one_or_together_is_the_same(zone: str, day: date, cu
         weekly, zone, 30, 0, middle + timedelta(days=1), last
     )
     assert together == sorted(parts)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 600), st.integers(1, 300)), max_size=5),
+    st.lists(st.integers(0, 60), max_size=12),
+    st.integers(5, 60),
+    st.integers(0, 30),
+)
+def test_extra_hours_are_cut_around_what_there_is(
+    hours: list[tuple[int, int]], weekly: list[int], slot_minutes: int, buffer_minutes: int
+) -> None:
+    noon = datetime(2027, 1, 4, 12, tzinfo=UTC)
+    extra = [Span(noon + timedelta(minutes=at), noon + timedelta(minutes=at + long)) for at, long in hours]
+    taken = [
+        Span(noon + timedelta(minutes=15 * at), noon + timedelta(minutes=15 * at + 15)) for at in sorted({*weekly})
+    ]
+    made = extra_times(extra, taken, slot_minutes, buffer_minutes)
+    assert all(one.end <= other.start for one, other in pairwise(sorted([*made, *taken])))
+    assert all(span.end - span.start == timedelta(minutes=slot_minutes) for span in made)
+    assert all(any(one.start <= span.start and span.end <= one.end for one in extra) for span in made)
+    assert extra_times(extra, taken, slot_minutes, buffer_minutes) == made
+
+
+@pytest.mark.parametrize(("zone", "day"), AROUND)
+def test_every_slot_lies_in_the_times_that_are_open(zone: str, day: date) -> None:
+    weekly = [*every_day(22 * 60, 26 * 60), *every_day(9 * 60, 12 * 60)]
+    first, last = day - timedelta(days=1), day + timedelta(days=1)
+    spans = open_times(weekly, zone, first, last)
+    made = slot_times(weekly, zone, 20, 5, first, last)
+    assert made
+    assert all(any(one.start <= span.start and span.end <= one.end for one in spans) for span in made)
+    assert all(one.end < other.start for one, other in pairwise(spans))

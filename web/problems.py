@@ -19,6 +19,14 @@ PROBLEMS: Mapping[str, tuple[str, str]] = {
         _("This time has passed."),
         _("It is too close to its beginning, or over. Nothing was charged. Choose another time."),
     ),
+    "too-late-to-book": (
+        _("This time has passed."),
+        _("It is too close to its beginning, or over. Nothing was charged. Choose another time."),
+    ),
+    "leave-has-consultations": (
+        _("There are consultations in this time."),
+        _("Say first what becomes of them. Nothing was changed."),
+    ),
     "patient-busy": (
         _("You have another consultation then."),
         _("Nobody can be in two places at once. Choose another time, or move the other one."),
@@ -42,6 +50,10 @@ PROBLEMS: Mapping[str, tuple[str, str]] = {
     "beyond-horizon": (
         _("This day is too far ahead."),
         _("It cannot be booked yet. Choose an earlier day."),
+    ),
+    "doctor-day-full": (
+        _("This doctor has no more room on that day."),
+        _("Nothing was charged. Choose another day."),
     ),
     "not-to-be-moved": (
         _("This consultation cannot be moved any more."),
@@ -152,6 +164,15 @@ FIELD_ERRORS: Mapping[str, str] = {
     "phone": _("This is not a phone number: a mobile number has 10 digits."),
     "too-short": _("This is too short: take at least 10 characters."),
     "too-long": _("This is too long."),
+    "order": _("It must end after it begins."),
+    "past": _("This time is over."),
+    "overlap": _("These hours overlap others."),
+    "empty": _("It must end after it begins."),
+    "no-slot-fits": _("No time fits into these hours."),
+    "too-far": _("Times are not made so far ahead."),
+    "int_parsing": _("This is not in the right form."),
+    "greater_than_equal": _("This is too little."),
+    "less_than_equal": _("This is too much."),
     "common": _("Many people use this password. Take a few words that only you would put together."),
     "own-words": _("This password holds your own name or address. Take other words."),
     "otp-wrong": _("This code is not right, or was used already. Wait for the next one, at most 30 seconds."),

@@ -8,10 +8,19 @@ from typing import ClassVar
 from uuid import UUID
 
 from server.prescriptions import PrescriptionSheet
-from web.views import ConsultationItem, DoctorItem, Form, Item, MeetingState, MessageItem, PrescriptionItem, View
+from web.views import ConsultationItem, DoctorItem, Form, Item, MeetingState, MessageItem, NoticeItem, PrescriptionItem, View
 
 WEEKDAYS = 7
 MEDICINE_ROWS = 8
+
+
+class ReadinessItem(Item):
+    """What a patient's device check found: each ok, limited, none or unknown."""
+
+    camera: str
+    microphone: str
+    speaker: str
+    network: str
 
 
 class QueueItem(Item):
@@ -26,6 +35,9 @@ class QueueItem(Item):
     called_at: datetime | None = None
     started_at: datetime | None = None
     position: int | None = None
+    queued_at: datetime | None = None
+    let_go_first: bool = False
+    readiness: ReadinessItem | None = None
 
 
 class PlannedItem(Item):
@@ -49,6 +61,7 @@ class QueueView(View):
     later: Sequence[PlannedItem] = ()
     done: Sequence[PlannedItem] = ()
     seen: int
+    notice: NoticeItem | None = None
     room: str
     offset: int
 
@@ -81,6 +94,9 @@ class DoctorCallView(Form):
     patient_name: str
     state: MeetingState
     route: str = "direct"
+    others: Sequence[DoctorItem] = ()
+    read_by_other: int = 0
+    more_before: bool = False
     messages: Sequence[MessageItem] = ()
     notes: Sequence[NoteItem] = ()
     prescriptions: Sequence[PrescriptionItem] = ()
@@ -93,25 +109,6 @@ class DoctorCallView(Form):
     room: str
     offset: int
     idempotency_key: str
-
-
-class HoursRow(Item):
-    """One period of the week; `weekday` 1 is Monday."""
-
-    weekday: int
-    from_wall: str = ""
-    to_wall: str = ""
-
-
-class HoursView(Form):
-    """`/hours`: the week's periods, the length of a slot, and leave."""
-
-    doctor: DoctorItem
-    rows: Sequence[HoursRow]
-    time_zone: str
-    time_zones: Sequence[str]
-    slot_minutes: int
-    buffer_minutes: int
 
 
 class ManagedDoctorItem(DoctorItem):

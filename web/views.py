@@ -84,6 +84,23 @@ class ConsultationItem(Item):
     payment: PaymentItem | None = None
 
 
+class NoticeItem(Item):
+    """What a doctor tells all who wait."""
+
+    minutes: int
+    reason: str
+    back_at: datetime
+
+
+class AttachmentItem(Item):
+    """A file of the chat; `url` is there once it was checked."""
+
+    id: UUID
+    name: str
+    size_bytes: int
+    state: Literal["pending", "clean", "blocked"]
+
+
 class MessageItem(Item):
     """A line of the chat; `sender_role` PATIENT or DOCTOR says whose."""
 
@@ -92,6 +109,7 @@ class MessageItem(Item):
     sender_role: str
     client_id: str
     text: str
+    attachment: AttachmentItem | None = None
     created_at: datetime
 
 
@@ -134,10 +152,11 @@ class Form(View):
 
 
 class DoctorCard(Item):
-    """A doctor in the list of home, with the next free slots."""
+    """A doctor in the list of home, with the next free slots, bookable until `lead` minutes before they begin."""
 
     doctor: DoctorItem
     slots: Sequence[SlotItem]
+    lead: int = 0
 
 
 class HomeView(View):
@@ -156,6 +175,7 @@ class HomeView(View):
 class DoctorView(View):
     """`/doctors/{id}`: all slots of the days from `since`, with their room and the number they are true at.
 
+    A slot can be booked until `lead` minutes before it begins.
     `moving` is the consultation that looks for a new time (`?move=`), with the key of that act.
     """
 
@@ -163,6 +183,7 @@ class DoctorView(View):
     slots: Sequence[SlotItem]
     room: str
     offset: int
+    lead: int = 0
     earlier_url: str | None = None
     later_url: str | None = None
     chosen: UUID | None = None
@@ -183,6 +204,20 @@ class BookView(Form):
     alternatives: Sequence[SlotItem] = ()
 
 
+class PayFieldItem(Item):
+    """A hidden field."""
+
+    name: str
+    value: str
+
+
+class PayFormItem(Item):
+    """The form that leads to a gateway's own checkout."""
+
+    action: str
+    fields: Sequence[PayFieldItem]
+
+
 class CheckoutView(Form):
     """`/checkout/{payment id}`: what is to be paid, and what is true about it now."""
 
@@ -192,6 +227,9 @@ class CheckoutView(Form):
     slot_is_free: bool = False
     room: str
     offset: int
+    sandbox: bool = True
+    pay_url: str | None = None
+    pay_form: PayFormItem | None = None
 
 
 class ConsultationCard(Item):
@@ -215,8 +253,8 @@ class MyConsultationsView(View):
 class ConsultationView(View):
     """`/consultations/{id}` of a patient: from the device check to the papers afterwards.
 
-    `estimated_start` is the middle of the likely span, whose width follows from `sure`; for `low` none is named.
-    `position` counts from 1.
+    Eight of ten turns begin between `earliest` and `latest`, half of them before `estimated_start`. `position` counts
+    from 1; `notice` is what the doctor tells all who wait. `more_before` says whether the chat goes further back.
     """
 
     consultation: ConsultationItem
@@ -227,7 +265,11 @@ class ConsultationView(View):
     messages: Sequence[MessageItem] = ()
     position: int | None = None
     estimated_start: datetime | None = None
-    sure: Literal["good", "fair", "low"] | None = None
+    earliest: datetime | None = None
+    latest: datetime | None = None
+    notice: NoticeItem | None = None
+    read_by_other: int = 0
+    more_before: bool = False
     prescriptions: Sequence[PrescriptionItem] = ()
     calendar_url: str | None = None
     alternatives: Sequence[SlotItem] = ()

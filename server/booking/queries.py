@@ -8,7 +8,7 @@ are what the benchmark watches. The rules it checks are read in the same snapsho
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -17,7 +17,7 @@ from asyncpg import Record
 from server.core.ids import ConsultationId, PatientId, PaymentId, SlotId, made_at, new_id
 from server.core.settings import Settings
 from server.core.tx import IdempotencyKey, Tx
-from server.payments import HOUSE, SANDBOX, hold_until
+from server.payments import HOUSE, hold_until
 from server.scheduling import bookable_from
 
 CONSENT = "teleconsultation"
@@ -107,7 +107,6 @@ HELD = """
      where s.id = $1 and c.patient_id = $2 and c.status = 'PENDING' and c.confirmed_at is null
 """
 PATIENT_NUMBER = "select n from patients where id = $1"
-HORIZON_DAYS = "select horizon_days from doctors where id = $1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +172,7 @@ async def book(tx: Tx, opening: Opening, settings: Settings) -> Record:
         opening.payment_id,
         opening.expires_at,
         HOUSE,
-        SANDBOX,
+        settings.gateway,
         new_id(tx.now),
         new_id(tx.now),
         CONSENT_VERSION,
@@ -192,12 +191,6 @@ async def patient_number(tx: Tx, patient_id: PatientId) -> int:
     """The small number that a slot keeps of its patient."""
     number: int = await tx.conn.fetchval(PATIENT_NUMBER, patient_id)
     return number
-
-
-async def horizon(tx: Tx, doctor_id: UUID) -> datetime:
-    """The latest moment that a slot of this doctor may begin at to be booked now."""
-    days: int = await tx.conn.fetchval(HORIZON_DAYS, doctor_id)
-    return tx.now + timedelta(days=days)
 
 
 def _day_began(tx: Tx) -> datetime:

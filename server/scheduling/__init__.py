@@ -1,67 +1,152 @@
 """Scheduling: weekly hours, leave and the slots made from them, right across time zones and clock changes."""
 
-from server.scheduling.events import SLOTS, SlotChanged, SlotsBehind
-from server.scheduling.hours import keep_first_hours, read_hours, set_hours, take_leave
-from server.scheduling.list import bookable_from, list_slots, next_free_slots
+from server.scheduling.calendar_queries import doctors_behind
+from server.scheduling.events import SLOTS, SlotChanged, SlotOffered, SlotsBehind, SlotsFreed, WaitlistChanged
+from server.scheduling.extra import add_extra_hours, end_extra_hours, list_extra_hours
+from server.scheduling.gap import first_gap, gap_of_today, slot_at
+from server.scheduling.hours import keep_first_hours, read_hours, set_hours
+from server.scheduling.leave import booked_inside, end_leave, keep_leave, list_leave
+from server.scheduling.list import list_slots, next_free_slots, read_calendar
 from server.scheduling.make import make_slots
 from server.scheduling.models import (
+    AddExtraHours,
+    BookedSlot,
+    CalendarSlot,
+    DoctorCalendar,
+    ExtraHoursAdded,
+    FromTo,
     Hours,
-    JoinWaitlist,
+    KeepLeave,
+    Leave,
+    LeaveKept,
+    Leaves,
     ListSlots,
     MakeSlots,
+    OfCalendar,
+    OneExtraHours,
+    OneLeave,
     PublicSlot,
-    ReadHours,
+    ReadCalendar,
     SetHours,
     Slot,
     SlotList,
     SlotsMade,
     SlotStatus,
-    TakeLeave,
+    Stretch,
     WeeklyHours,
+)
+from server.scheduling.offer import (
+    NoOffer,
+    decline_by_token,
+    decline_offer,
+    end_due_offers,
+    leave_waitlist,
+    offer_of_token,
+    offer_slots,
+    read_offer,
+)
+from server.scheduling.queries import forget_past
+from server.scheduling.routes import own_calendar, routes
+from server.scheduling.rules import Bookable, bookable, bookable_from, day_is_full, notices, tell_if_filled
+from server.scheduling.slots import Span, Window, slot_times
+from server.scheduling.spare import leave_slot, spare_slot
+from server.scheduling.take import free_slot, slot, take_slot
+from server.scheduling.waitlist import TooManyWishes, join_waitlist, list_wishes
+from server.scheduling.waitlist_models import (
+    ByToken,
+    JoinWaitlist,
+    LinkToken,
+    Offer,
+    OfferSlots,
+    OneWish,
     Wish,
     Wishes,
 )
-from server.scheduling.queries import doctors_behind
-from server.scheduling.routes import routes
-from server.scheduling.slots import Span, Window, slot_times
-from server.scheduling.take import free_slot, slot, take_slot
-from server.scheduling.waitlist import join_waitlist, list_wishes
 
 __all__ = [
     "SLOTS",
+    "AddExtraHours",
+    "Bookable",
+    "BookedSlot",
+    "ByToken",
+    "CalendarSlot",
+    "DoctorCalendar",
+    "ExtraHoursAdded",
+    "FromTo",
     "Hours",
     "JoinWaitlist",
+    "KeepLeave",
+    "Leave",
+    "LeaveKept",
+    "Leaves",
+    "LinkToken",
     "ListSlots",
     "MakeSlots",
+    "NoOffer",
+    "OfCalendar",
+    "Offer",
+    "OfferSlots",
+    "OneExtraHours",
+    "OneLeave",
+    "OneWish",
     "PublicSlot",
-    "ReadHours",
+    "ReadCalendar",
     "SetHours",
     "Slot",
     "SlotChanged",
     "SlotList",
+    "SlotOffered",
     "SlotStatus",
     "SlotsBehind",
+    "SlotsFreed",
     "SlotsMade",
     "Span",
-    "TakeLeave",
+    "Stretch",
+    "TooManyWishes",
+    "WaitlistChanged",
     "WeeklyHours",
     "Window",
     "Wish",
     "Wishes",
+    "add_extra_hours",
+    "bookable",
     "bookable_from",
+    "booked_inside",
+    "day_is_full",
+    "decline_by_token",
+    "decline_offer",
     "doctors_behind",
+    "end_due_offers",
+    "end_extra_hours",
+    "end_leave",
+    "first_gap",
+    "forget_past",
     "free_slot",
+    "gap_of_today",
     "join_waitlist",
     "keep_first_hours",
+    "keep_leave",
+    "leave_slot",
+    "leave_waitlist",
+    "list_extra_hours",
+    "list_leave",
     "list_slots",
     "list_wishes",
     "make_slots",
     "next_free_slots",
+    "notices",
+    "offer_of_token",
+    "offer_slots",
+    "own_calendar",
+    "read_calendar",
     "read_hours",
+    "read_offer",
     "routes",
     "set_hours",
     "slot",
+    "slot_at",
     "slot_times",
-    "take_leave",
+    "spare_slot",
     "take_slot",
+    "tell_if_filled",
 ]

@@ -19,6 +19,7 @@ FIELDS = """
 # NO KEY UPDATE: two that make slots of one doctor take turns; a booking's foreign keys do not wait for them.
 CALENDAR = f"select {FIELDS} from doctors where id = $1 for no key update"  # noqa: S608 - constants
 READ_CALENDAR = f"select {FIELDS} from doctors where id = $1"  # noqa: S608 - constants
+LEADS = "select id, lead_minutes from doctors where id = any($1)"
 SET_CALENDAR = """
     update doctors
        set time_zone = $2, slot_minutes = $3, buffer_minutes = $4, lead_minutes = $5, horizon_days = $6,
@@ -80,6 +81,11 @@ async def calendar(tx: Tx, doctor_id: DoctorId, *, locked: bool) -> Calendar | N
     """A doctor's calendar; locked against another that makes slots."""
     row = await tx.conn.fetchrow(CALENDAR if locked else READ_CALENDAR, doctor_id)
     return Calendar(**dict(row)) if row else None
+
+
+async def leads(tx: Tx, doctor_ids: Sequence[DoctorId]) -> dict[DoctorId, int]:
+    """The notice of each of these doctors, in minutes."""
+    return {row["id"]: row["lead_minutes"] for row in await tx.conn.fetch(LEADS, list(doctor_ids))}
 
 
 async def set_calendar(tx: Tx, doctor_id: DoctorId, is_now: Calendar) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+from uuid import UUID
+
+from server.accounts import USER
 from server.core.events import Event, Room
-from server.core.ids import DoctorId
+from server.core.ids import DoctorId, SlotId
 from server.core.privacy import Level
 from server.scheduling.models import PublicSlot
+from server.scheduling.waitlist_models import Wish
 
 SLOTS = Room("slots:{doctor_id}", cleared=Level.PUBLIC)
 
@@ -21,3 +26,24 @@ class SlotsBehind(Event, name="slots.behind"):
     """A doctor's hours ask for more slots than one transaction made. The worker makes the next ones."""
 
     doctor_id: DoctorId
+
+
+class SlotsFreed(Event, name="slots.freed"):
+    """Slots came free that somebody waits for. They are kept until it is found out whose turn it is."""
+
+    doctor_id: DoctorId
+    slot_ids: list[SlotId]
+
+
+class SlotOffered(Event, name="slot.offered"):
+    """A freed slot is kept for the first in line, who is told by mail; the token is its link's."""
+
+    offer_id: UUID
+    token: Annotated[str, Level.CRITICAL]
+
+
+class WaitlistChanged(Event, name="waitlist.changed", rooms=(USER,)):
+    """A patient's wish as it now is: with an offer, without one any more, or closed."""
+
+    user_id: UUID
+    wish: Wish

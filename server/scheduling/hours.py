@@ -1,18 +1,23 @@
-"""A doctor's week: read it, set it, and take leave from it."""
+"""A doctor's week and rules: read them, set them, and say which booked slots they leave outside."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 from server.core.errors import FieldError, Invalid, NotFound
-from server.core.ids import new_id
+from server.core.ids import DoctorId
 from server.core.settings import Settings
 from server.core.tx import Tx
-from server.scheduling import queries
+from server.scheduling import calendar_queries, queries
+from server.scheduling.calendar_queries import Calendar
 from server.scheduling.events import SlotsBehind
 from server.scheduling.make import Fitted, announce, fit_slots
-from server.scheduling.models import Hours, Leave, ReadHours, SetHours, TakeLeave, WeeklyHours
-from server.scheduling.slots import DAY_MINUTES, Span, Window, overlapping
+from server.scheduling.models import BookedSlot, Hours, OfCalendar, SetHours, WeeklyHours
+from server.scheduling.rules import tell_days
+from server.scheduling.slots import DAY_MINUTES, Span, Window, joined, open_times, overlapping
 
 FIRST_DAYS = 8  # what the list shows by default, and the day that it reaches into
 
@@ -20,10 +25,15 @@ FIRST_DAYS = 8  # what the list shows by default, and the day that it reaches in
 async def set_hours(tx: Tx, ask: SetHours, *, settings: Settings) -> Hours:
     """Replace the week and bring the free slots in line with it; booked ones stay as they are.
 
-    Raises Invalid naming hours that are empty, shorter than a slot, or overlap others (the week goes round).
+    Raises Invalid naming hours that are empty, shorter than a slot, or overlap others (the week goes round), and a
+    horizon beyond the days for which slots are made.
     """
-    hours, fitted = await _keep(tx, ask, settings.slots_days_ahead)
+    if ask.horizon_days is not None and ask.horizon_days > settings.slots_days_ahead:
+        most = f"Slots are made {settings.slots_days_ahead} days ahead."
+        raise Invalid(errors=[FieldError(field="horizon_days", code="too-far", message=most)])
+    was, hours, fitted = await _keep(tx, ask, settings.slots_days_ahead)
     announce(tx, fitted)
+    await tell_days(tx, ask.id, was.daily_limit)
     return hours
 
 
@@ -32,69 +42,81 @@ async def keep_first_hours(tx: Tx, ask: SetHours) -> Hours:
 
     The worker makes the others. A demonstration is ready sooner by the seconds that sixty days take.
     """
-    hours, _ = await _keep(tx, ask, FIRST_DAYS)
+    _, hours, _ = await _keep(tx, ask, FIRST_DAYS)
     tx.emit(SlotsBehind(doctor_id=ask.id))
     return hours
 
 
-async def _keep(tx: Tx, ask: SetHours, days_ahead: int) -> tuple[Hours, Fitted]:
+async def read_hours(tx: Tx, ask: OfCalendar) -> Hours:
+    """The week as it stands. Raises NotFound."""
+    calendar = await calendar_queries.calendar(tx, ask.id, locked=False)
+    if calendar is None:
+        raise NotFound
+    weekly = await calendar_queries.week(tx, ask.id)
+    return await _hours_now(tx, ask.id, calendar, weekly, Fitted(made=[], withdrawn=[]))
+
+
+async def _keep(tx: Tx, ask: SetHours, days_ahead: int) -> tuple[Calendar, Hours, Fitted]:
     weekly = [_window(hours) for hours in ask.weekly]
     _refuse_what_cannot_be(weekly, ask)
-    if await queries.calendar(tx, ask.id, locked=True) is None:
+    was = await calendar_queries.calendar(tx, ask.id, locked=True)
+    if was is None:
         raise NotFound
-    await queries.set_calendar(tx, ask.id, ask.time_zone, ask.slot_minutes, ask.buffer_minutes)
-    await queries.replace_week(tx, ask.id, weekly)
-    fitted = await fit_slots(tx, ask.id, days_ahead)
-    hours = Hours(
+    is_now = replace(
+        was,
         time_zone=ask.time_zone,
         slot_minutes=ask.slot_minutes,
         buffer_minutes=ask.buffer_minutes,
-        weekly=ask.weekly,
-        slots_made=len(fitted.made),
-        slots_withdrawn=len(fitted.withdrawn),
+        lead_minutes=was.lead_minutes if ask.lead_minutes is None else ask.lead_minutes,
+        horizon_days=was.horizon_days if ask.horizon_days is None else ask.horizon_days,
+        daily_limit=ask.daily_limit if "daily_limit" in ask.model_fields_set else was.daily_limit,
     )
-    return hours, fitted
+    await calendar_queries.set_calendar(tx, ask.id, is_now)
+    await calendar_queries.replace_week(tx, ask.id, weekly)
+    fitted = await fit_slots(tx, ask.id, days_ahead)
+    return was, await _hours_now(tx, ask.id, is_now, weekly, fitted), fitted
 
 
-async def read_hours(tx: Tx, ask: ReadHours) -> Hours:
-    """The week as it stands. Raises NotFound."""
-    calendar = await queries.calendar(tx, ask.id, locked=False)
-    if calendar is None:
-        raise NotFound
+async def _hours_now(
+    tx: Tx, doctor_id: DoctorId, calendar: Calendar, weekly: Sequence[Window], fitted: Fitted
+) -> Hours:
     return Hours(
         time_zone=calendar.time_zone,
         slot_minutes=calendar.slot_minutes,
         buffer_minutes=calendar.buffer_minutes,
-        weekly=[_hours(window) for window in await queries.week(tx, ask.id)],
-        slots_made=0,
-        slots_withdrawn=0,
+        lead_minutes=calendar.lead_minutes,
+        horizon_days=calendar.horizon_days,
+        daily_limit=calendar.daily_limit,
+        weekly=[_hours(window) for window in weekly],
+        slots_made=len(fitted.made),
+        slots_withdrawn=len(fitted.withdrawn),
+        booked_outside=await _booked_outside(tx, doctor_id, calendar, weekly),
     )
 
 
-async def take_leave(tx: Tx, ask: TakeLeave) -> Leave:
-    """Keep leave and withdraw the free slots that touch it. Booked ones inside stay until someone cancels them.
-
-    Raises Invalid when it ends before it begins, or has ended.
-    """
-    if ask.to_time <= ask.from_time:
-        raise Invalid(errors=[FieldError(field="to", code="order", message="Leave must end after it begins.")])
-    if ask.to_time <= tx.now:
-        raise Invalid(errors=[FieldError(field="to", code="past", message="This leave is over.")])
-    if await queries.calendar(tx, ask.id, locked=True) is None:
-        raise NotFound
-    leave_id = new_id(tx.now)
-    span = Span(ask.from_time, ask.to_time)
-    await queries.add_leave(tx, leave_id, ask.id, span)
-    inside, booked = await queries.slots_inside(tx, ask.id, span)
-    withdrawn = await queries.withdraw(tx, inside)
-    announce(tx, Fitted(made=[], withdrawn=withdrawn))
-    return Leave(
-        id=leave_id,
-        from_time=ask.from_time,
-        to_time=ask.to_time,
-        slots_withdrawn=len(withdrawn),
-        booked_inside=booked,
-    )
+async def _booked_outside(
+    tx: Tx, doctor_id: DoctorId, calendar: Calendar, weekly: Sequence[Window]
+) -> list[BookedSlot]:
+    """What is booked and lies neither in the week nor in extra hours: nobody may be surprised by it."""
+    booked = [slot for slot in await queries.standing_slots(tx, doctor_id) if slot.span.start > tx.now and slot.booked]
+    if not booked:
+        return []
+    zone = ZoneInfo(calendar.time_zone)
+    first = tx.now.astimezone(zone).date() - timedelta(days=1)
+    last = max(slot.span.end for slot in booked).astimezone(zone).date()
+    extra = [Span(once.from_time, once.to_time) for once in await calendar_queries.extra_after(tx, doctor_id, tx.now)]
+    is_open = joined([*open_times(weekly, calendar.time_zone, first, last), *extra])
+    return [
+        BookedSlot(
+            slot_id=slot.id,
+            consultation_id=slot.consultation_id,
+            start_time=slot.span.start,
+            end_time=slot.span.end,
+        )
+        for slot in booked
+        if slot.consultation_id is not None
+        and not any(hours.start <= slot.span.start and slot.span.end <= hours.end for hours in is_open)
+    ]
 
 
 def _window(hours: WeeklyHours) -> Window:

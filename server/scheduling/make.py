@@ -11,13 +11,14 @@ from server.core.ids import DoctorId
 from server.core.models import Model
 from server.core.settings import Settings
 from server.core.tx import Tx
-from server.scheduling import queries
+from server.scheduling import calendar_queries, queries
+from server.scheduling.calendar_queries import Calendar
 from server.scheduling.events import SlotChanged, SlotsBehind
 from server.scheduling.models import MakeSlots, PublicSlot, SlotsMade, SlotStatus
-from server.scheduling.slots import Span, slot_times
+from server.scheduling.rules import WATCHED
+from server.scheduling.slots import Span, extra_times, slot_times
+from server.scheduling.waitlist import keep_for_waiters
 
-# A list shows at most this many days: what lies beyond is found in it when the days get there.
-WATCHED = timedelta(days=31)
 # The days that the list shows by default are right at once. Beyond them nobody waits for more slots than this in one
 # go: each costs a row, its exclusion check and a row of the trail.
 AT_ONCE = timedelta(days=8)
@@ -32,14 +33,13 @@ class Fitted(Model):
 
 
 async def make_slots(tx: Tx, ask: MakeSlots, *, settings: Settings) -> SlotsMade:
-    """Make the slots that are missing up to the horizon and withdraw free ones that fit no longer, or went by.
+    """Make the slots that are missing up to the horizon and withdraw free ones that fit no longer.
 
     Booked slots are never touched; what would overlap one is skipped. A second call changes nothing. Nobody is told:
     hours and leave tell of what they change, and what comes up at the horizon is found in the list.
     Raises NotFound without such a doctor.
     """
     fitted = await fit_slots(tx, ask.doctor_id, settings.slots_days_ahead)
-    await queries.forget_past(tx, ask.doctor_id)
     return SlotsMade(made=len(fitted.made), withdrawn=len(fitted.withdrawn))
 
 
@@ -49,24 +49,12 @@ async def fit_slots(tx: Tx, doctor_id: DoctorId, days_ahead: int) -> Fitted:
     The soonest slots come first; where there are more than one transaction should make, SlotsBehind asks the worker
     to go on.
     """
-    calendar = await queries.calendar(tx, doctor_id, locked=True)
+    calendar = await calendar_queries.calendar(tx, doctor_id, locked=True)
     if calendar is None:
         raise NotFound
-    today = tx.now.astimezone(ZoneInfo(calendar.time_zone)).date()
     horizon = tx.now + timedelta(days=days_ahead)
-    leave = await queries.leave_after(tx, doctor_id, tx.now)
     wanted = {
-        span
-        # Yesterday's hours may go on past midnight.
-        for span in slot_times(
-            await queries.week(tx, doctor_id),
-            calendar.time_zone,
-            calendar.slot_minutes,
-            calendar.buffer_minutes,
-            today - timedelta(days=1),
-            today + timedelta(days=days_ahead),
-        )
-        if tx.now < span.start <= horizon and not any(_meet(span, away) for away in leave)
+        span for span in await _wanted(tx, doctor_id, calendar, Span(tx.now, horizon)) if tx.now < span.start <= horizon
     }
     standing = await queries.standing_slots(tx, doctor_id)
     booked = sorted(slot.span for slot in standing if slot.booked)
@@ -76,9 +64,38 @@ async def fit_slots(tx: Tx, doctor_id: DoctorId, days_ahead: int) -> Fitted:
     last = max(tx.now + AT_ONCE, _last_of(MOST_AT_ONCE, [*missing, *(slot.span for slot in stale)]))
     withdrawn = await queries.withdraw(tx, [slot.id for slot in stale if slot.span.start <= last])
     made = await queries.add_slots(tx, doctor_id, calendar, [span for span in missing if span.start <= last])
+    made = await keep_for_waiters(tx, made)
     if any(span.start > last for span in [*missing, *(slot.span for slot in stale)]):
         tx.emit(SlotsBehind(doctor_id=doctor_id))
     return Fitted(made=made, withdrawn=withdrawn)
+
+
+async def fits(tx: Tx, doctor_id: DoctorId, span: Span) -> bool:
+    """Whether hours and leave want a slot of exactly this time."""
+    calendar = await calendar_queries.calendar(tx, doctor_id, locked=False)
+    return calendar is not None and span in await _wanted(tx, doctor_id, calendar, span)
+
+
+async def _wanted(tx: Tx, doctor_id: DoctorId, calendar: Calendar, within: Span) -> list[Span]:
+    """The slots that the week and the extra hours make in a time and a day around it, without those of leave."""
+    zone = ZoneInfo(calendar.time_zone)
+    weekly = slot_times(
+        await calendar_queries.week(tx, doctor_id),
+        calendar.time_zone,
+        calendar.slot_minutes,
+        calendar.buffer_minutes,
+        within.start.astimezone(zone).date() - timedelta(days=1),  # yesterday's hours may go on past midnight
+        within.end.astimezone(zone).date(),
+    )
+    extra = await calendar_queries.extra_after(tx, doctor_id, within.start)
+    once = extra_times(
+        [Span(hours.from_time, hours.to_time) for hours in extra],
+        weekly,
+        calendar.slot_minutes,
+        calendar.buffer_minutes,
+    )
+    leave = [Span(away.from_time, away.to_time) for away in await calendar_queries.leave_after(tx, doctor_id, tx.now)]
+    return [span for span in [*weekly, *once] if not any(_meet(span, away) for away in leave)]
 
 
 def _last_of(most: int, changes: Sequence[Span]) -> datetime:

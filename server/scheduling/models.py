@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, StringConstraints
 
 from server.core.ids import ConsultationId, DoctorId, SlotId
-from server.core.models import Ask, Currency, Instant, Model, TimeZone
+from server.core.models import Ask, Instant, Model, TimeZone
 from server.core.privacy import Level
 
 
@@ -32,10 +32,8 @@ class PublicSlot(Model):
 
 
 class Slot(PublicSlot):
-    """A slot as features above see it: with what it costs and whose it is."""
+    """A slot as features above see it: with the consultation that holds it."""
 
-    fee_minor: int
-    currency: Currency
     consultation_id: ConsultationId | None = None
 
     def public(self) -> PublicSlot:
@@ -85,48 +83,157 @@ class WeeklyHours(_FromTo):
 
 
 class SetHours(Ask):
-    """A doctor's whole week, in one zone. Replaces what was."""
+    """A doctor's whole week, in one zone. Replaces what was.
+
+    Notice (minutes), horizon (days) and daily limit stay as they are where they are not given; a limit of null is none.
+    """
 
     id: DoctorId
     time_zone: TimeZone
     slot_minutes: int = Field(ge=5, le=240)
     buffer_minutes: int = Field(default=0, ge=0, le=120)
     weekly: list[WeeklyHours] = Field(max_length=70)
+    lead_minutes: int | None = Field(default=None, ge=0, le=10080)
+    horizon_days: int | None = Field(default=None, ge=1, le=366)
+    daily_limit: int | None = Field(default=None, ge=1, le=500)
+
+
+class BookedSlot(Model):
+    """A slot that somebody has booked, for its doctor: which consultation holds it."""
+
+    slot_id: SlotId
+    consultation_id: ConsultationId
+    start_time: Instant
+    end_time: Instant
 
 
 class Hours(Model):
-    """A doctor's week as it now is, and how many slots that made or took back."""
+    """A doctor's week and rules as they now are, and how many slots that made or took back.
+
+    `booked_outside` are the booked slots to come that lie outside these hours: they stay until someone decides.
+    """
 
     time_zone: TimeZone
     slot_minutes: int
     buffer_minutes: int
+    lead_minutes: int
+    horizon_days: int
+    daily_limit: int | None
     weekly: list[WeeklyHours]
     slots_made: int
     slots_withdrawn: int
+    booked_outside: list[BookedSlot]
 
 
-class ReadHours(Ask):
-    """The doctor whose week is read."""
+class OfCalendar(Ask):
+    """The doctor whose calendar it is."""
 
     id: DoctorId
 
 
-class TakeLeave(_FromTo, Ask):
-    """From one instant to another, the end not included."""
+class FromTo(_FromTo, Ask):
+    """A time of a doctor's calendar, from one instant to another, the end not included."""
 
     id: DoctorId
     from_time: Instant = Field(validation_alias="from", serialization_alias="from")
     to_time: Instant = Field(validation_alias="to", serialization_alias="to")
 
 
-class Leave(_FromTo):
-    """Leave as it stands, and what it did: free slots withdrawn, and booked ones that stay until someone decides."""
+class KeepLeave(FromTo):
+    """Leave to be kept."""
+
+
+class Stretch(_FromTo):
+    """A stretch of leave, or of extra hours."""
 
     id: UUID
     from_time: Instant = Field(validation_alias="from", serialization_alias="from")
     to_time: Instant = Field(validation_alias="to", serialization_alias="to")
+
+
+class Leave(Stretch):
+    """Leave as it stands, and the booked slots that touch it: they stay until someone decides."""
+
+    booked: list[BookedSlot]
+
+
+class LeaveKept(Leave):
+    """The same, with the number of free slots that it took back."""
+
     slots_withdrawn: int
-    booked_inside: int
+
+
+class Leaves(Model):
+    """All leave that has not ended, soonest first."""
+
+    items: list[Leave]
+    next_cursor: Annotated[str, Level.PUBLIC] | None = None
+
+
+class OneLeave(Ask):
+    """A leave of a doctor."""
+
+    id: DoctorId
+    leave_id: UUID
+
+
+class LeaveEnded(Model):
+    """Leave that was taken back, and how many slots came back with it."""
+
+    id: UUID
+    slots_made: int
+
+
+class AddExtraHours(FromTo):
+    """Hours beside the week, once."""
+
+
+class ExtraHoursAdded(Stretch):
+    """Extra hours, and how many slots they made; none where the week or leave has that time already."""
+
+    slots_made: int
+
+
+class ExtraHoursList(Model):
+    """All extra hours that have not ended, soonest first."""
+
+    items: list[Stretch]
+    next_cursor: Annotated[str, Level.PUBLIC] | None = None
+
+
+class OneExtraHours(Ask):
+    """Extra hours of a doctor."""
+
+    id: DoctorId
+    extra_id: UUID
+
+
+class ExtraHoursEnded(Model):
+    """Extra hours that were taken back: the free slots that went, and the booked ones that stay."""
+
+    id: UUID
+    slots_withdrawn: int
+    booked: list[BookedSlot]
+
+
+class ReadCalendar(ListSlots):
+    """A doctor's own calendar from `from` (now) to `to` (seven days later), at most 31 days."""
+
+
+class CalendarSlot(PublicSlot):
+    """A slot as its doctor sees it: who holds it, and whether it comes of extra hours."""
+
+    consultation_id: ConsultationId | None
+    extra: bool
+
+
+class DoctorCalendar(Model):
+    """Slots, leave and extra hours that touch a time, each soonest first."""
+
+    time_zone: TimeZone
+    items: list[CalendarSlot]
+    leave: list[Stretch]
+    extra_hours: list[Stretch]
 
 
 class MakeSlots(Ask):
@@ -140,30 +247,3 @@ class SlotsMade(Model):
 
     made: int
     withdrawn: int
-
-
-class JoinWaitlist(_FromTo, Ask):
-    """A wish for a slot of this doctor that begins in this time."""
-
-    doctor_id: DoctorId
-    from_time: Instant = Field(validation_alias="from", serialization_alias="from")
-    to_time: Instant = Field(validation_alias="to", serialization_alias="to")
-
-
-class Wish(_FromTo):
-    """A patient's place on a waitlist."""
-
-    id: UUID
-    doctor_id: DoctorId
-    from_time: Instant = Field(validation_alias="from", serialization_alias="from")
-    to_time: Instant = Field(validation_alias="to", serialization_alias="to")
-    offered_slot_id: SlotId | None
-    offered_until: Instant | None
-    closed_at: Instant | None
-
-
-class Wishes(Model):
-    """All places of a patient that are still open, oldest first."""
-
-    items: list[Wish]
-    next_cursor: Annotated[str, Level.PUBLIC] | None = None

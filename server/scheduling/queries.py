@@ -1,4 +1,4 @@
-"""All SQL of scheduling: slots, weekly hours, leave, waitlist, and the calendar's columns of a doctor's row."""
+"""SQL of scheduling: slots. Hours, leave and rules are in calendar_queries, the waitlist in waitlist_queries."""
 
 from __future__ import annotations
 
@@ -6,33 +6,59 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
-from uuid import UUID
 
 from asyncpg import Record
 
-from server.core.ids import ConsultationId, DoctorId, PatientId, SlotId, new_id
+from server.core.ids import ConsultationId, DoctorId, SlotId, new_id
 from server.core.tx import Tx
-from server.scheduling.models import PublicSlot, Slot, Wish
-from server.scheduling.slots import Span, Window
+from server.scheduling.calendar_queries import Calendar
+from server.scheduling.models import PublicSlot, Slot
+from server.scheduling.slots import Span
 
-# Numbers and slots in one statement, so also in one snapshot where the transaction is READ COMMITTED.
-LIST_SLOTS = """
+# The days, by the doctor's clock, on which this doctor takes nobody more. No row of a doctor without a limit is read.
+FULL_DAYS = """
+    with full_days as materialized (
+        select date_trunc('day', b.start_time at time zone d.time_zone) as day
+          from doctors d
+          join availability_slots b on b.doctor_id = d.id and b.status = 'BOOKED'
+               and b.start_time > $2::timestamptz - interval '25 hours'
+         where d.id = $1 and d.daily_limit is not null
+         group by 1, d.daily_limit having count(*) >= d.daily_limit
+    )
+"""
+DAY_IS_FULL = """
+    (d.daily_limit is not null
+     and date_trunc('day', s.start_time at time zone d.time_zone) in (select day from full_days))
+"""
+# Numbers and slots in one statement, so also in one snapshot where the transaction is READ COMMITTED. A free slot of a
+# full day is told as BOOKED: nobody can book it. So is one that is kept for somebody who waits.
+LIST_SLOTS = f"""
+    {FULL_DAYS}
     select coalesce((select seq from rooms where name = $4), 0) as seq, d.id as doctor, s.id, s.doctor_id,
-           s.start_time, s.end_time, s.status, s.version
+           s.start_time, s.end_time, s.version,
+           case when {DAY_IS_FULL} or s.offered_until > $5 then 'BOOKED' else s.status end as status
       from doctors d
       left join availability_slots s on s.doctor_id = d.id and s.start_time >= $2 and s.start_time < $3
+           and s.start_time > $5::timestamptz + make_interval(mins => d.lead_minutes)
            and s.start_time <= $5::timestamptz + make_interval(days => d.horizon_days)
      where d.id = $1 and d.verified_at is not null
      order by s.start_time, s.id
-"""
-NEXT_FREE_SLOTS = """
-    select id, doctor_id, start_time, end_time, status, version
-      from availability_slots
-     where doctor_id = $1 and status = 'AVAILABLE' and start_time > $2
-     order by start_time limit $3
-"""
+"""  # noqa: S608 - constants
+NEXT_FREE_SLOTS = f"""
+    {FULL_DAYS}
+    select s.id, s.doctor_id, s.start_time, s.end_time, s.status, s.version
+      from doctors d
+      join availability_slots s on s.doctor_id = d.id
+     where d.id = $1 and s.status = 'AVAILABLE' and s.start_time > $2
+       and s.start_time > $4::timestamptz + make_interval(mins => d.lead_minutes)
+       and s.start_time <= $4::timestamptz + make_interval(days => d.horizon_days)
+       and not {DAY_IS_FULL} and (s.offered_until is null or s.offered_until <= $4)
+     order by s.start_time limit $3
+"""  # noqa: S608 - constants
+# Kept for somebody who waits: to everybody else it is booked.
 READ_SLOT = """
-    select id, doctor_id, start_time, end_time, status, version, fee_minor, currency, consultation_id
+    select id, doctor_id, start_time, end_time, version, consultation_id,
+           case when offered_until > $2 and offered_n is distinct from $3 then 'BOOKED' else status end as status
       from availability_slots where id = $1
 """
 # The condition is the proof that no slot is booked twice: of any number at once, one finds it AVAILABLE.
@@ -40,43 +66,47 @@ TAKE_SLOT = """
     update availability_slots
        set status = 'BOOKED', consultation_id = $2, patient_n = $3, version = version + 1
      where id = $1 and status = 'AVAILABLE' and start_time > $4
-    returning id, doctor_id, start_time, end_time, status, version, fee_minor, currency, consultation_id
+    returning id, doctor_id, start_time, end_time, status, version, consultation_id
 """
 FREE_SLOT = """
-    update availability_slots s
+    update availability_slots
        set status = 'AVAILABLE', consultation_id = null, patient_n = null, version = version + 1
      where id = $1 and consultation_id = $2 and start_time > $3
-    returning id, doctor_id, start_time, end_time, status, version,
-              exists (select 1 from leave l where l.doctor_id = s.doctor_id
-                                              and l.starts_at < s.end_time and l.ends_at > s.start_time) as on_leave
+    returning id, doctor_id, start_time, end_time, status, version
+"""
+LEAVE_SLOT = """
+    update availability_slots
+       set status = 'AVAILABLE', consultation_id = null, patient_n = null, version = version + 1
+     where id = $1 and consultation_id = $2
+    returning id, doctor_id, start_time, end_time, status, version
 """
 WITHDRAW_SLOTS = """
     delete from availability_slots where id = any($1) and status = 'AVAILABLE'
     returning id, doctor_id, start_time, end_time, status, version
 """
+FIRST_FREE = """
+    select id, doctor_id, start_time, end_time, status, version
+      from availability_slots
+     where doctor_id = $1 and status = 'AVAILABLE' and start_time > $2 and start_time < $3
+       and (offered_until is null or offered_until <= $2)
+     order by start_time limit 1
+"""
+WITHDRAW_UNKEPT = """
+    delete from availability_slots
+     where id = any($1) and status = 'AVAILABLE' and (offered_until is null or offered_until <= $2)
+    returning id, doctor_id, start_time, end_time, status, version
+"""
 # A day's grace: who has the page of a slot that went by is told so, and not that it never was.
 FORGET_PAST = """
     delete from availability_slots
-     where doctor_id = $1 and status = 'AVAILABLE' and start_time < $2::timestamptz - interval '1 day'
+     where id in (select id from availability_slots
+                   where status = 'AVAILABLE' and start_time < $1::timestamptz - interval '1 day'
+                   order by start_time limit $2)
+       and status = 'AVAILABLE'
 """
-# NO KEY UPDATE: two that make slots of one doctor take turns; a booking's foreign keys do not wait for them.
-CALENDAR = """
-    select n, time_zone, slot_minutes, buffer_minutes, fee_minor, currency
-      from doctors where id = $1 for no key update
-"""
-READ_CALENDAR = "select n, time_zone, slot_minutes, buffer_minutes, fee_minor, currency from doctors where id = $1"
-SET_CALENDAR = "update doctors set time_zone = $2, slot_minutes = $3, buffer_minutes = $4 where id = $1"
-WEEK = "select weekday, from_minute, to_minute from weekly_hours where doctor_id = $1 order by weekday, from_minute"
-FORGET_WEEK = "delete from weekly_hours where doctor_id = $1"
-ADD_HOURS = """
-    insert into weekly_hours (id, doctor_id, weekday, from_minute, to_minute)
-    select id, $1, weekday, from_minute, to_minute
-      from unnest($2::uuid[], $3::int[], $4::int[], $5::int[]) as w (id, weekday, from_minute, to_minute)
-"""
-LEAVE = "select starts_at, ends_at from leave where doctor_id = $1 and ends_at > $2"
-ADD_LEAVE = "insert into leave (id, doctor_id, starts_at, ends_at, created_at) values ($1, $2, $3, $4, $5)"
 FUTURE_SLOTS = """
-    select id, start_time, end_time, status from availability_slots where doctor_id = $1 and end_time > $2
+    select id, start_time, end_time, consultation_id
+      from availability_slots where doctor_id = $1 and end_time > $2 order by start_time
 """
 # ON CONFLICT without a target covers the exclusion constraint too: what overlaps a slot that was booked since the
 # times were computed is skipped, never an error.
@@ -87,37 +117,25 @@ ADD_SLOTS = """
     on conflict do nothing
     returning id, doctor_id, start_time, end_time, status, version
 """
+# Slots are at most four hours long: those that touch a time begin at most so long before it.
 SLOTS_INSIDE = """
-    select id, status from availability_slots
-     where doctor_id = $1 and start_time < $3 and end_time > $2 and end_time > $4
+    select id, doctor_id, start_time, end_time, status, version, consultation_id
+      from availability_slots
+     where doctor_id = $1 and start_time < $3 and end_time > $2
+       and start_time > $2::timestamptz - interval '1 day' and end_time > $4
+     order by start_time
 """
-DOCTORS_BEHIND = """
-    select d.id
-      from doctors d
-     where d.verified_at is not null and exists (select 1 from weekly_hours w where w.doctor_id = d.id)
-       and coalesce((select max(s.start_time) from availability_slots s where s.doctor_id = d.id), '-infinity') < $1
+DAY_OF_SLOTS = """
+    select id, doctor_id, start_time, end_time, status, version
+      from availability_slots
+     where doctor_id = $1 and start_time >= $2 and start_time < $3 and start_time > $4
+       and (offered_until is null or offered_until <= $4)
+     order by start_time
 """
-JOIN_WAITLIST = """
-    insert into waitlist (id, patient_id, doctor_id, wanted_from, wanted_to, created_at)
-    select $1, $2, d.id, $4, $5, $6 from doctors d where d.id = $3 and d.verified_at is not null
-    returning id, doctor_id, wanted_from, wanted_to, offered_slot_id, offered_until, closed_at
+BOOKED_BETWEEN = """
+    select count(*) from availability_slots
+     where doctor_id = $1 and start_time >= $2 and start_time < $3 and status = 'BOOKED'
 """
-WISHES = """
-    select id, doctor_id, wanted_from, wanted_to, offered_slot_id, offered_until, closed_at
-      from waitlist where patient_id = $1 and closed_at is null and wanted_to > $2 order by created_at, id
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Calendar:
-    """How a doctor's slots are cut, and what new ones cost."""
-
-    n: int
-    time_zone: str
-    slot_minutes: int
-    buffer_minutes: int
-    fee_minor: int
-    currency: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +144,12 @@ class StandingSlot:
 
     id: SlotId
     span: Span
-    booked: bool
+    consultation_id: ConsultationId | None
+
+    @property
+    def booked(self) -> bool:
+        """Whether somebody holds it."""
+        return self.consultation_id is not None
 
 
 def public(row: Record) -> PublicSlot:
@@ -156,13 +179,13 @@ async def slots_between(
 
 
 async def next_free(tx: Tx, doctor_id: DoctorId, after: datetime, limit: int) -> list[PublicSlot]:
-    """Free slots that begin after `after`, soonest first."""
-    return [public(row) for row in await tx.conn.fetch(NEXT_FREE_SLOTS, doctor_id, after, limit)]
+    """Free slots that begin after `after` and can be booked by the doctor's rules, soonest first."""
+    return [public(row) for row in await tx.conn.fetch(NEXT_FREE_SLOTS, doctor_id, after, limit, tx.now)]
 
 
 async def read_slot(tx: Tx, slot_id: SlotId) -> Slot | None:
     """One slot as it is, or None."""
-    row = await tx.conn.fetchrow(READ_SLOT, slot_id)
+    row = await tx.conn.fetchrow(READ_SLOT, slot_id, tx.now, tx.actor.patient_n)
     return _slot(row) if row else None
 
 
@@ -174,10 +197,16 @@ async def take(
     return _slot(row) if row else None
 
 
-async def free(tx: Tx, slot_id: SlotId, consultation_id: ConsultationId) -> tuple[PublicSlot, bool] | None:
-    """Give a future slot back; whether its doctor is on leave then. None if the consultation does not hold it."""
+async def free(tx: Tx, slot_id: SlotId, consultation_id: ConsultationId) -> PublicSlot | None:
+    """Give a future slot back; None if the consultation does not hold it."""
     row = await tx.conn.fetchrow(FREE_SLOT, slot_id, consultation_id, tx.now)
-    return (public(row), cast(bool, row["on_leave"])) if row else None
+    return public(row) if row else None
+
+
+async def leave(tx: Tx, slot_id: SlotId, consultation_id: ConsultationId) -> PublicSlot | None:
+    """Take a consultation off its slot, also one that has begun. None if it does not hold it."""
+    row = await tx.conn.fetchrow(LEAVE_SLOT, slot_id, consultation_id)
+    return public(row) if row else None
 
 
 async def withdraw(tx: Tx, slot_ids: Sequence[SlotId]) -> list[PublicSlot]:
@@ -185,49 +214,21 @@ async def withdraw(tx: Tx, slot_ids: Sequence[SlotId]) -> list[PublicSlot]:
     return [public(row) for row in await tx.conn.fetch(WITHDRAW_SLOTS, list(slot_ids))] if slot_ids else []
 
 
-async def calendar(tx: Tx, doctor_id: DoctorId, *, locked: bool) -> Calendar | None:
-    """A doctor's calendar; locked against another that makes slots."""
-    row = await tx.conn.fetchrow(CALENDAR if locked else READ_CALENDAR, doctor_id)
-    return Calendar(**dict(row)) if row else None
+async def first_free(tx: Tx, doctor_id: DoctorId, before: datetime) -> PublicSlot | None:
+    """The next free slot that begins before a moment, whatever notice the doctor asks; None without one."""
+    row = await tx.conn.fetchrow(FIRST_FREE, doctor_id, tx.now, before)
+    return public(row) if row else None
 
 
-async def set_calendar(tx: Tx, doctor_id: DoctorId, zone: str, slot_minutes: int, buffer_minutes: int) -> None:
-    """Keep the zone and lengths. They stand in the doctor's row, but only hours change them."""
-    await tx.conn.execute(SET_CALENDAR, doctor_id, zone, slot_minutes, buffer_minutes)
-
-
-async def week(tx: Tx, doctor_id: DoctorId) -> list[Window]:
-    """A doctor's weekly hours."""
-    return [Window(**dict(row)) for row in await tx.conn.fetch(WEEK, doctor_id)]
-
-
-async def replace_week(tx: Tx, doctor_id: DoctorId, weekly: Sequence[Window]) -> None:
-    """Put these hours in the place of all that were."""
-    await tx.conn.execute(FORGET_WEEK, doctor_id)
-    await tx.conn.execute(
-        ADD_HOURS,
-        doctor_id,
-        [new_id(tx.now) for _ in weekly],
-        [window.weekday for window in weekly],
-        [window.from_minute for window in weekly],
-        [window.to_minute for window in weekly],
-    )
-
-
-async def leave_after(tx: Tx, doctor_id: DoctorId, after: datetime) -> list[Span]:
-    """Leave that has not ended."""
-    return [Span(row["starts_at"], row["ends_at"]) for row in await tx.conn.fetch(LEAVE, doctor_id, after)]
-
-
-async def add_leave(tx: Tx, leave_id: UUID, doctor_id: DoctorId, span: Span) -> None:
-    """Keep leave."""
-    await tx.conn.execute(ADD_LEAVE, leave_id, doctor_id, span.start, span.end, tx.now)
+async def withdraw_unkept(tx: Tx, slot_ids: Sequence[SlotId]) -> list[PublicSlot]:
+    """Take free slots out of the calendar, but those that are kept for somebody who waits."""
+    return [public(row) for row in await tx.conn.fetch(WITHDRAW_UNKEPT, list(slot_ids), tx.now)] if slot_ids else []
 
 
 async def standing_slots(tx: Tx, doctor_id: DoctorId) -> list[StandingSlot]:
     """Slots of now and later."""
     rows = await tx.conn.fetch(FUTURE_SLOTS, doctor_id, tx.now)
-    return [StandingSlot(r["id"], Span(r["start_time"], r["end_time"]), r["status"] == "BOOKED") for r in rows]
+    return [StandingSlot(r["id"], Span(r["start_time"], r["end_time"]), r["consultation_id"]) for r in rows]
 
 
 async def add_slots(tx: Tx, doctor_id: DoctorId, of: Calendar, spans: Sequence[Span]) -> list[PublicSlot]:
@@ -247,43 +248,22 @@ async def add_slots(tx: Tx, doctor_id: DoctorId, of: Calendar, spans: Sequence[S
     return [public(row) for row in rows]
 
 
-async def forget_past(tx: Tx, doctor_id: DoctorId) -> None:
-    """Remove free slots that began more than a day ago."""
-    await tx.conn.execute(FORGET_PAST, doctor_id, tx.now)
+async def forget_past(tx: Tx, most: int) -> int:
+    """Remove free slots, of whichever doctor, that began more than a day ago; how many went."""
+    return int((await tx.conn.execute(FORGET_PAST, tx.now, most)).rpartition(" ")[2])
 
 
-async def slots_inside(tx: Tx, doctor_id: DoctorId, span: Span) -> tuple[list[SlotId], int]:
-    """The free slots that touch a span of time, and how many booked ones do."""
-    rows = await tx.conn.fetch(SLOTS_INSIDE, doctor_id, span.start, span.end, tx.now)
-    free_ones: list[SlotId] = [row["id"] for row in rows if row["status"] == "AVAILABLE"]
-    return free_ones, len(rows) - len(free_ones)
+async def slots_inside(tx: Tx, doctor_id: DoctorId, span: Span, not_over_at: datetime) -> list[Slot]:
+    """The slots that touch a span of time and end after a moment, soonest first."""
+    return [_slot(row) for row in await tx.conn.fetch(SLOTS_INSIDE, doctor_id, span.start, span.end, not_over_at)]
 
 
-async def doctors_behind(tx: Tx, until: datetime) -> list[DoctorId]:
-    """Listed doctors with hours whose slots end before `until`."""
-    return [row["id"] for row in await tx.conn.fetch(DOCTORS_BEHIND, until)]
+async def slots_of_day(tx: Tx, doctor_id: DoctorId, day: Span) -> list[PublicSlot]:
+    """A day's slots that have not begun."""
+    return [public(row) for row in await tx.conn.fetch(DAY_OF_SLOTS, doctor_id, day.start, day.end, tx.now)]
 
 
-def _wish(row: Record) -> Wish:
-    return Wish(
-        id=row["id"],
-        doctor_id=row["doctor_id"],
-        from_time=row["wanted_from"],
-        to_time=row["wanted_to"],
-        offered_slot_id=row["offered_slot_id"],
-        offered_until=row["offered_until"],
-        closed_at=row["closed_at"],
-    )
-
-
-async def join(
-    tx: Tx, wish_id: UUID, patient_id: PatientId, doctor_id: DoctorId, first: datetime, last: datetime
-) -> Wish | None:
-    """Keep a wish; None without such a listed doctor."""
-    row = await tx.conn.fetchrow(JOIN_WAITLIST, wish_id, patient_id, doctor_id, first, last, tx.now)
-    return _wish(row) if row else None
-
-
-async def open_wishes(tx: Tx, patient_id: PatientId) -> list[Wish]:
-    """A patient's wishes that can still come true."""
-    return [_wish(row) for row in await tx.conn.fetch(WISHES, patient_id, tx.now)]
+async def booked_between(tx: Tx, doctor_id: DoctorId, day: Span) -> int:
+    """How many slots that begin in a span are booked."""
+    count: int = await tx.conn.fetchval(BOOKED_BETWEEN, doctor_id, day.start, day.end)
+    return count

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Protocol
 
 from server.core.errors import Invalid, NotFound
-from server.core.routes import Route, as_doctor, as_patient, get, post, public, put
+from server.core.ids import DoctorId
+from server.core.routes import Route, as_doctor, as_patient, delete, get, post, public, put
 from server.core.settings import Settings
 from server.core.tx import Tx
-from server.scheduling.hours import read_hours, set_hours, take_leave
-from server.scheduling.list import list_slots
-from server.scheduling.models import ReadHours, SetHours, TakeLeave
-from server.scheduling.waitlist import join_waitlist, list_wishes
+from server.scheduling.extra import add_extra_hours, end_extra_hours, list_extra_hours
+from server.scheduling.hours import read_hours, set_hours
+from server.scheduling.leave import end_leave, list_leave
+from server.scheduling.list import list_slots, read_calendar
+from server.scheduling.offer import NoOffer, decline_offer, leave_waitlist
+from server.scheduling.waitlist import TooManyWishes, is_own_wish, join_waitlist, list_wishes
+
+TAGS = ("scheduling",)
 
 
-async def is_own_calendar(tx: Tx, ask: SetHours | ReadHours | TakeLeave) -> None:
+class NamesDoctor(Protocol):
+    """An ask whose address names the doctor."""
+
+    @property
+    def id(self) -> DoctorId: ...
+
+
+async def is_own_calendar(tx: Tx, ask: NamesDoctor) -> None:
     """Only the doctor whose calendar it is. Raises NotFound."""
     if tx.actor.doctor_id is None or tx.actor.doctor_id != ask.id:
         raise NotFound
@@ -31,26 +44,64 @@ def routes(settings: Settings) -> list[Route]:
             partial(list_slots, settings=settings),
             access=public,
             raises=[Invalid, NotFound],
-            tags=["scheduling"],
+            tags=TAGS,
         ),
-        get("/doctors/{id}/hours", read_hours, access=own_calendar, raises=[NotFound], tags=["scheduling"]),
+        get(
+            "/doctors/{id}/calendar",
+            read_calendar,
+            access=own_calendar,
+            raises=[Invalid, NotFound],
+            tags=TAGS,
+        ),
+        get("/doctors/{id}/hours", read_hours, access=own_calendar, raises=[NotFound], tags=TAGS),
         put(
             "/doctors/{id}/hours",
             partial(set_hours, settings=settings),
             access=own_calendar,
             raises=[Invalid, NotFound],
-            tags=["scheduling"],
+            tags=TAGS,
         ),
+        get("/doctors/{id}/leave", list_leave, access=own_calendar, raises=[NotFound], tags=TAGS),
+        delete(
+            "/doctors/{id}/leave/{leave_id}",
+            partial(end_leave, settings=settings),
+            access=own_calendar,
+            raises=[NotFound],
+            tags=TAGS,
+        ),
+        get("/doctors/{id}/extra-hours", list_extra_hours, access=own_calendar, raises=[NotFound], tags=TAGS),
         post(
-            "/doctors/{id}/leave",
-            take_leave,
+            "/doctors/{id}/extra-hours",
+            partial(add_extra_hours, settings=settings),
             status=201,
             access=own_calendar,
             raises=[Invalid, NotFound],
-            tags=["scheduling"],
+            tags=TAGS,
         ),
+        delete(
+            "/doctors/{id}/extra-hours/{extra_id}",
+            partial(end_extra_hours, settings=settings),
+            access=own_calendar,
+            raises=[NotFound],
+            tags=TAGS,
+        ),
+        *_waitlist(),
+    ]
+
+
+def _waitlist() -> list[Route]:
+    own_wish = as_patient.and_("own wish", is_own_wish)
+    tags = ["waitlist"]
+    return [
         post(
-            "/waitlist", join_waitlist, status=201, access=as_patient, raises=[Invalid, NotFound], tags=["scheduling"]
+            "/waitlist",
+            join_waitlist,
+            status=201,
+            access=as_patient,
+            raises=[Invalid, NotFound, TooManyWishes],
+            tags=tags,
         ),
-        get("/waitlist", list_wishes, access=as_patient, tags=["scheduling"]),
+        get("/waitlist", list_wishes, access=as_patient, tags=tags),
+        delete("/waitlist/{id}", leave_waitlist, access=own_wish, raises=[NotFound], tags=tags),
+        post("/waitlist/{id}/decline", decline_offer, access=own_wish, raises=[NoOffer, NotFound], tags=tags),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -34,9 +34,12 @@ def bookable_from(now: datetime, settings: Settings) -> datetime:
     return now + timedelta(minutes=settings.lead)
 
 
-def notice_minutes(settings: Settings, lead_minutes: int) -> int:
-    """The notice that a booking needs: the house's or the doctor's, whichever is longer."""
-    return max(settings.lead, lead_minutes)
+async def notices(tx: Tx, doctor_ids: Sequence[DoctorId], *, settings: Settings) -> dict[DoctorId, int]:
+    """How many minutes before its beginning a slot can be booked at the latest, by doctor."""
+    return {
+        doctor_id: max(settings.lead, lead)
+        for doctor_id, lead in (await calendar_queries.leads(tx, doctor_ids)).items()
+    }
 
 
 async def bookable(tx: Tx, doctor_id: DoctorId, *, settings: Settings) -> Bookable:
@@ -45,7 +48,7 @@ async def bookable(tx: Tx, doctor_id: DoctorId, *, settings: Settings) -> Bookab
     if rules is None:
         raise NotFound
     return Bookable(
-        after=tx.now + timedelta(minutes=notice_minutes(settings, rules.lead_minutes)),
+        after=tx.now + timedelta(minutes=max(settings.lead, rules.lead_minutes)),
         until=tx.now + timedelta(days=rules.horizon_days),
     )
 

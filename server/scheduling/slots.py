@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -51,6 +52,57 @@ def slot_times(
                 found.extend(_of_window(window, local, slot_minutes, buffer_minutes, day))
         day += timedelta(days=1)
     return sorted(found)
+
+
+def extra_times(extra: Iterable[Span], taken: Iterable[Span], slot_minutes: int, buffer_minutes: int) -> list[Span]:
+    """The slots of extra hours, one after the other from their beginning, around what is `taken` already."""
+    kept = sorted(taken)
+    found: list[Span] = []
+    for hours in sorted(extra):
+        start = hours.start
+        while (end := start + slot_minutes * MINUTE) <= hours.end:
+            span = Span(start, end)
+            place = bisect_left(kept, span)
+            near = kept[max(0, place - 1) : place + 1]
+            in_the_way = [other.end for other in near if other.start < end and start < other.end]
+            if not in_the_way:
+                insort(kept, span)
+                found.append(span)
+            start = max([*in_the_way, start if in_the_way else end]) + buffer_minutes * MINUTE
+    return found
+
+
+def open_times(weekly: Iterable[Window], zone: str, from_day: date, to_day: date) -> list[Span]:
+    """When the hours are open on these local days, as instants; hours that follow each other are one span.
+
+    An end that a clock change doubles or leaves out is taken so that the hours are the longer ones.
+    """
+    local = ZoneInfo(zone)
+    spans: list[Span] = []
+    for day in (from_day + timedelta(days=n) for n in range((to_day - from_day).days + 1)):
+        midnight = datetime.combine(day, time())
+        for window in weekly:
+            if window.weekday == day.isoweekday():
+                opens, closes = (midnight + minute * MINUTE for minute in (window.from_minute, window.to_minute))
+                spans.append(Span(min(_instants(opens, local)), max(_instants(closes, local))))
+    return joined(spans)
+
+
+def _instants(wall: datetime, local: ZoneInfo) -> tuple[datetime, datetime]:
+    """The instants that a wall time can mean: two where a clock change doubles it or leaves it out."""
+    first, second = (wall.replace(tzinfo=local, fold=fold).astimezone(UTC) for fold in (0, 1))
+    return first, second
+
+
+def joined(spans: Iterable[Span]) -> list[Span]:
+    """Spans that touch or overlap, each group as one; soonest first."""
+    whole: list[Span] = []
+    for span in sorted(spans):
+        if whole and span.start <= whole[-1].end:
+            whole[-1] = Span(whole[-1].start, max(whole[-1].end, span.end))
+        else:
+            whole.append(span)
+    return whole
 
 
 def overlapping(weekly: Sequence[Window]) -> list[int]:

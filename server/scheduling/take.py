@@ -7,9 +7,12 @@ from datetime import datetime
 from server.core.ids import ConsultationId, SlotId
 from server.core.tx import Tx
 from server.scheduling import queries
-from server.scheduling.events import SlotChanged
-from server.scheduling.make import Fitted, announce
+from server.scheduling.events import SlotChanged, SlotsBehind
+from server.scheduling.make import Fitted, announce, fits
 from server.scheduling.models import PublicSlot, Slot
+from server.scheduling.rules import tell_freed, tell_if_filled
+from server.scheduling.slots import Span
+from server.scheduling.waitlist import keep_for_waiters
 
 
 async def take_slot(
@@ -22,22 +25,27 @@ async def take_slot(
     slot = await queries.take(tx, slot_id, consultation_id, patient_n, earliest)
     if slot is not None:
         tx.emit(SlotChanged(doctor_id=slot.doctor_id, slot=slot.public()))
+        await tell_if_filled(tx, slot.doctor_id, slot.start_time)
     return slot
 
 
 async def free_slot(tx: Tx, slot_id: SlotId, consultation_id: ConsultationId) -> PublicSlot | None:
     """Give a future slot back and tell its room. None, and nothing changed, once it has begun or is held by another.
 
-    Where the doctor has taken leave meanwhile the slot is withdrawn instead.
+    Where somebody waits for it, it is kept for them. Where the doctor's hours have no such slot any more, or the
+    doctor has taken leave, it is withdrawn instead; the worker makes those that fit into its place.
     """
-    freed = await queries.free(tx, slot_id, consultation_id)
-    if freed is None:
+    slot = await queries.free(tx, slot_id, consultation_id)
+    if slot is None:
         return None
-    slot, on_leave = freed
-    if on_leave:
+    fitting = await fits(tx, slot.doctor_id, Span(slot.start_time, slot.end_time))
+    if fitting:
+        [slot] = await keep_for_waiters(tx, [slot])
+    await tell_freed(tx, slot)
+    if not fitting:
         announce(tx, Fitted(made=[], withdrawn=await queries.withdraw(tx, [slot.id])))
+        tx.emit(SlotsBehind(doctor_id=slot.doctor_id))
         return None
-    tx.emit(SlotChanged(doctor_id=slot.doctor_id, slot=slot))
     return slot
 
 

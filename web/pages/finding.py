@@ -20,7 +20,7 @@ from server.core.routes import Route, get, page, public
 from server.core.settings import Settings
 from server.core.tx import Tx
 from server.doctors import LANGUAGE_NAMES, ListDoctors, PublicDoctor, doctor, list_doctors, specialties
-from server.scheduling import ListSlots, bookable_from, list_slots, next_free_slots
+from server.scheduling import ListSlots, bookable, bookable_from, list_slots, next_free_slots, notices
 from web.views import ConsultationItem, DoctorCard, DoctorItem, DoctorView, HomeView, SlotItem
 
 TIMES_SHOWN = 7
@@ -54,7 +54,8 @@ async def show_home(tx: Tx, ask: ShowHome, *, settings: Settings) -> HomeView:
             specialty=ask.specialty or None, language=ask.language or None, q=ask.q or None, cursor=ask.cursor or None
         ),
     )
-    cards = [await _card(tx, item, settings) for item in found.items]
+    leads = await notices(tx, [item.id for item in found.items], settings=settings)
+    cards = [await _card(tx, item, leads[item.id], settings) for item in found.items]
     with_times = [card for card in cards if card.slots]
     next_url = None
     if found.next_cursor:
@@ -81,6 +82,8 @@ async def show_doctor(tx: Tx, ask: ShowDoctor, *, settings: Settings) -> DoctorV
     since = max(ask.since or today, today)
     begins = tx.now if since == today else datetime.combine(since, time(), zone).astimezone(UTC)
     listed = await list_slots(tx, ListSlots(id=ask.id, from_time=begins, to_time=begins + WINDOW), settings=settings)
+    rules = await bookable(tx, ask.id, settings=settings)
+    last = min(rules.until.astimezone(zone).date(), today + timedelta(days=settings.slots_days_ahead))
     moving = None
     if ask.move is not None:
         moving = await consultation(tx, ask.move)
@@ -97,17 +100,20 @@ async def show_doctor(tx: Tx, ask: ShowDoctor, *, settings: Settings) -> DoctorV
         slots=[SlotItem.model_validate(item) for item in listed.items],
         room=listed.room,
         offset=listed.offset,
+        lead=(rules.after - tx.now) // timedelta(minutes=1),
         earlier_url=at(max(today, since - WINDOW)) if since > today else None,
-        later_url=at(later) if later <= today + timedelta(days=settings.slots_days_ahead) else None,
+        later_url=at(later) if later <= last else None,
         chosen=ask.slot_id,
         moving=ConsultationItem.model_validate(moving) if moving else None,
         idempotency_key=uuid4().hex,
     )
 
 
-async def _card(tx: Tx, found: PublicDoctor, settings: Settings) -> DoctorCard:
+async def _card(tx: Tx, found: PublicDoctor, lead: int, settings: Settings) -> DoctorCard:
     slots = await next_free_slots(tx, found.id, bookable_from(tx.now, settings), TIMES_SHOWN)
-    return DoctorCard(doctor=DoctorItem.model_validate(found), slots=[SlotItem.model_validate(item) for item in slots])
+    return DoctorCard(
+        doctor=DoctorItem.model_validate(found), slots=[SlotItem.model_validate(item) for item in slots], lead=lead
+    )
 
 
 def routes(settings: Settings) -> list[Route]:

@@ -1,13 +1,13 @@
-"""The pages of doctors (queue, hours) and of administrators (doctors, users, the trail)."""
+"""The pages of doctors (queue) and of administrators (doctors, users, the trail)."""
 
 from __future__ import annotations
 
 from datetime import datetime, time, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
-from zoneinfo import ZoneInfo, available_timezones
+from typing import Annotated
+from zoneinfo import ZoneInfo
 
-from pydantic import StringConstraints, create_model
+from pydantic import StringConstraints
 
 from server.accounts import ListUsers, UserAsk, disable_user, list_users
 from server.audit import ListAudit, list_audit
@@ -31,23 +31,19 @@ from server.doctors import (
     list_managed_doctors,
     verify_doctor,
 )
-from server.scheduling import ReadHours, SetHours, TakeLeave, read_hours, set_hours, take_leave
 from web.staff_views import (
     AdminAuditView,
     AdminDoctorsView,
     AdminUsersView,
     AuditItem,
-    HoursRow,
-    HoursView,
     ManagedDoctorItem,
     PlannedItem,
     QueueItem,
     QueueView,
     UserItem,
 )
-from web.views import DoctorItem, FieldProblem
+from web.views import DoctorItem, FieldProblem, NoticeItem
 
-HOUR_ROWS = 21
 DONE_SHOWN = 8
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=400), Level.CRITICAL]
 
@@ -96,29 +92,6 @@ class InviteForm(Ask):
     fee: Text = "0"
 
 
-class LeaveForm(Ask):
-    """Leave by the doctor's wall clock, as a browser's date fields give it."""
-
-    leave_from: Text = ""
-    leave_to: Text = ""
-
-
-class _HoursFields(Ask):
-    time_zone: Text = "Asia/Kolkata"
-    slot_minutes: Text = "15"
-    buffer_minutes: Text = "0"
-
-
-# The form's rows are numbered fields: `weekday_1`, `from_1`, `to_1` and so on.
-_ROWS: dict[str, Any] = {
-    f"{part}_{row}": (Text, "") for row in range(1, HOUR_ROWS + 1) for part in ("weekday", "from", "to")
-}
-if TYPE_CHECKING:
-    HoursForm = _HoursFields
-else:
-    HoursForm = create_model("HoursForm", __base__=_HoursFields, **_ROWS)
-
-
 async def show_queue(tx: Tx, ask: Nothing, *, cipher: Cipher) -> QueueView:
     """The doctor's day: who is in the call, who waits, who is to come."""
     doctor_id = _own(tx)
@@ -149,74 +122,10 @@ async def show_queue(tx: Tx, ask: Nothing, *, cipher: Cipher) -> QueueView:
             for found in past.items
             if found.consultation.ended_at is not None and found.consultation.ended_at >= midnight
         ),
+        notice=NoticeItem.model_validate(queue.notice) if queue.notice else None,
         room=f"queue:{doctor_id}",
         offset=await room_offset(tx, f"queue:{doctor_id}"),
     )
-
-
-async def show_hours(tx: Tx, ask: Nothing) -> HoursView:
-    """The week as it is."""
-    del ask
-    return await _hours(tx)
-
-
-async def set_hours_by_form(run: Run, ask: HoursForm, *, settings: Settings) -> SeeOther | HoursView:
-    """Replace the week; what was typed comes back when it cannot be."""
-    rows = [
-        HoursRow(
-            weekday=int(weekday) if (weekday := str(getattr(ask, f"weekday_{row}"))).isdigit() else 0,
-            from_wall=str(getattr(ask, f"from_{row}")),
-            to_wall=str(getattr(ask, f"to_{row}")),
-        )
-        for row in range(1, HOUR_ROWS + 1)
-    ]
-    fields: dict[str, object] = {
-        "id": str(run.actor.doctor_id),
-        "time_zone": ask.time_zone,
-        "slot_minutes": int(ask.slot_minutes) if ask.slot_minutes.isdigit() else ask.slot_minutes,
-        "buffer_minutes": int(ask.buffer_minutes) if ask.buffer_minutes.isdigit() else ask.buffer_minutes,
-        "weekly": [
-            {"weekday": row.weekday, "from": row.from_wall, "to": "24:00" if row.to_wall == "00:00" else row.to_wall}
-            for row in rows
-            if row.weekday and row.from_wall and row.to_wall
-        ],
-    }
-    try:
-        await run(partial(set_hours, settings=settings), build(SetHours, fields))
-    except Problem as problem:
-        return (await run.read(show_hours, Nothing())).model_copy(
-            update={
-                "rows": rows,
-                "problem": problem.code,
-                "problem_text": problem.detail,
-                "errors": [FieldProblem.model_validate(error) for error in problem.errors],
-            }
-        )
-    return SeeOther(location="/hours", notice="saved")
-
-
-async def take_leave_by_form(run: Run, ask: LeaveForm) -> SeeOther | HoursView:
-    """Leave: free slots inside are taken back."""
-    try:
-        zone = ZoneInfo((await run.read(show_hours, Nothing())).time_zone)
-        times = {
-            "from": datetime.fromisoformat(ask.leave_from).replace(tzinfo=zone).isoformat(timespec="seconds"),
-            "to": datetime.fromisoformat(ask.leave_to).replace(tzinfo=zone).isoformat(timespec="seconds"),
-        }
-        await run(take_leave, build(TakeLeave, {"id": str(run.actor.doctor_id), **times}))
-    except ValueError:
-        return (await run.read(show_hours, Nothing())).model_copy(
-            update={"errors": [FieldProblem(field="leave_from", code="value_error", message="A date and a time.")]}
-        )
-    except Problem as problem:
-        return (await run.read(show_hours, Nothing())).model_copy(
-            update={
-                "problem": problem.code,
-                "problem_text": problem.detail,
-                "errors": [FieldProblem.model_validate(error) for error in problem.errors],
-            }
-        )
-    return SeeOther(location="/hours", notice="saved")
 
 
 async def to_doctors(tx: Tx, ask: Nothing) -> SeeOther:
@@ -291,20 +200,6 @@ async def show_audit(tx: Tx, ask: ShowAudit) -> AdminAuditView:
     )
 
 
-async def _hours(tx: Tx) -> HoursView:
-    doctor_id = _own(tx)
-    hours = await read_hours(tx, ReadHours(id=doctor_id))
-    rows = [HoursRow.model_validate(period) for period in hours.weekly]
-    return HoursView(
-        doctor=DoctorItem.model_validate(await doctor(tx, doctor_id)),
-        rows=[*rows, *(HoursRow(weekday=0) for _ in range(HOUR_ROWS - len(rows)))],
-        time_zone=hours.time_zone,
-        time_zones=sorted(available_timezones()),
-        slot_minutes=hours.slot_minutes,
-        buffer_minutes=hours.buffer_minutes,
-    )
-
-
 async def _doctors(tx: Tx, cursor: str) -> AdminDoctorsView:
     listed = await list_managed_doctors(tx, ListManaged(cursor=cursor or None))
     return AdminDoctorsView(
@@ -326,12 +221,9 @@ def _own(tx: Tx) -> DoctorId:
 
 def routes(settings: Settings, cipher: Cipher) -> list[Route]:
     """The staff's pages."""
-    hours, doctors = page("staff/hours.html"), page("staff/doctors.html")
+    doctors = page("staff/doctors.html")
     return [
         get("/queue", partial(show_queue, cipher=cipher), access=as_doctor, reply=page("staff/queue.html")),
-        get("/hours", show_hours, access=as_doctor, reply=hours),
-        post("/hours", partial(set_hours_by_form, settings=settings), access=as_doctor, body=form, reply=hours),
-        post("/hours/leave", take_leave_by_form, access=as_doctor, body=form, reply=hours),
         get("/admin", to_doctors, access=as_admin, reply=redirect),
         get("/admin/doctors", show_doctors, access=as_admin, reply=doctors),
         post("/admin/doctors", partial(invite_by_form, cipher=cipher), access=as_admin, body=form, reply=doctors),

@@ -6,14 +6,15 @@ from datetime import timedelta
 
 from server.core.settings import Settings
 from server.core.tx import Tx
-from server.scheduling import MakeSlots, doctors_behind, make_slots
+from server.scheduling import MakeSlots, doctors_behind, forget_past, make_slots
 
 SLACK = timedelta(days=1)
+MOST_FORGOTTEN = 2000
 
 
 async def keep_slots_ahead(tx: Tx, *, settings: Settings) -> bool:
-    """Fit the slots of doctors whose calendar ends more than a day short of the horizon."""
+    """Fit the slots of doctors whose calendar ends more than a day short of the horizon; whether more is to do."""
     until = tx.now + timedelta(days=settings.slots_days_ahead) - SLACK
     for doctor_id in await doctors_behind(tx, until):
         await make_slots(tx, MakeSlots(doctor_id=doctor_id), settings=settings)
-    return False
+    return await forget_past(tx, MOST_FORGOTTEN) == MOST_FORGOTTEN

@@ -1,8 +1,8 @@
 /**
- * <slot-grid room="slots:{doctor}" offset doctor>: the server rendered the slots; this keeps them true.
+ * <slot-grid room="slots:{doctor}" offset doctor lead>: the server rendered the slots; this keeps them true.
  *
  * A slot that goes keeps its place: struck, "just taken" for 20 s, then "taken". Past ones become unbookable by
- * themselves, by the server's clock. Pressing a slot chooses it; the form beside books it.
+ * themselves, by the server's clock, `lead` minutes before they begin. Pressing a slot chooses it; the form beside books it.
  */
 
 import { join, serverNow } from "../live.js";
@@ -93,7 +93,7 @@ class SlotGrid extends HTMLElement {
         shown.dataset.version = String(slot.version);
         if (slot.status === "BOOKED") this.#take(shown, false);
         else this.#give(shown);
-      } else if (Date.parse(start) > serverNow() && Date.parse(start) <= Date.parse(last)) {
+      } else if (!this.#isPast(shown) && Date.parse(start) <= Date.parse(last)) {
         this.#take(shown, false); // withdrawn: no room speaks of it any more
       }
     }
@@ -126,19 +126,24 @@ class SlotGrid extends HTMLElement {
 
   /** @param {HTMLElement} slot */
   #give(slot) {
-    if (!isGone(slot) || Date.parse(slot.dataset.start ?? "") <= serverNow()) return;
+    if (!isGone(slot) || this.#isPast(slot)) return;
     setGone(slot, false);
     slot.classList.remove("just-gone");
     this.#write(slot, null);
     this.#count();
   }
 
-  /** What has begun can no longer be booked. */
+  /** @param {HTMLElement} slot */
+  #isPast(slot) {
+    const lead = Number(this.getAttribute("lead") ?? 0) * 60_000;
+    return Date.parse(slot.dataset.start ?? "") <= serverNow() + lead;
+  }
+
+  /** What has begun, or begins sooner than the doctor's notice allows, can no longer be booked. */
   #pass() {
-    const now = serverNow();
     let changed = false;
     for (const slot of this.#slots) {
-      if (isGone(slot) || Date.parse(slot.dataset.start ?? "") > now) continue;
+      if (isGone(slot) || !this.#isPast(slot)) continue;
       changed = true;
       setGone(slot, true);
       this.#write(slot, "past");
