@@ -16,7 +16,17 @@ from aiohttp import web
 
 import realtime
 import web as pages
-from server import accounts, audit, booking, consultations, doctors, payments, prescriptions, scheduling
+from server import (
+    accounts,
+    audit,
+    booking,
+    consultations,
+    doctors,
+    notifications,
+    payments,
+    prescriptions,
+    scheduling,
+)
 from server.accounts import DatabaseSessions, Passwords, Throttle
 from server.core import openapi
 from server.core.cipher import Cipher
@@ -64,6 +74,7 @@ def api_routes(
         *booking.routes(cipher, settings),
         *prescriptions.routes(cipher, settings),
         *audit.routes(),
+        *notifications.routes(settings, cipher),
     ]
 
 

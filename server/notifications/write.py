@@ -121,14 +121,14 @@ async def _mail(
 def _push(letter: Letter, reader: Person, words: Rendered, meeting: Meeting | None, device: UUID) -> Content:
     """What is new of a consultation takes the place of what a device was told of it before."""
     about = str(letter.consultation_id or letter.kind)
-    path = urlsplit(letter.link or (meeting.link if meeting else "")).path or "/"
+    link = urlsplit(letter.link or (meeting.link if meeting else ""))
     assert words.short is not None
     return Content(
         to=str(device),
         text=words.short,
         headers={
             "Content-Language": reader.language,
-            "Path": path,
+            "Path": (link.path or "/") + (f"?{link.query}" if link.query else ""),
             "Topic": base64.urlsafe_b64encode(hashlib.sha256(about.encode()).digest()[:24]).decode(),
             "Urgency": "high" if letter.kind == "reminder" else "normal",
         },

@@ -1,6 +1,7 @@
 """Booking and payment: booked -> the gateway's order; money in -> confirmed, or sent back; expired -> the slot is free.
 
-Choreography: each step hears one event. The file, read from top to bottom, is the story.
+Choreography: each step hears one event. The file, read from top to bottom, is the story; what is written to the
+patient on the way stands in letters.py.
 """
 
 from __future__ import annotations
@@ -10,13 +11,12 @@ from server.consultations import ConsultationCancelled, ConsultationConfirmed
 from server.core.cipher import Cipher
 from server.core.settings import Settings
 from server.core.tx import Run, Tx
-from server.notifications import Letter, drop_reminders, meeting_of, plan_reminders, write_letter
+from server.notifications import drop_reminders, plan_reminders
 from server.payments import (
     AskForOrder,
     Gateway,
     PaymentCaptured,
     PaymentRefundDue,
-    PaymentRefunded,
     RefundAtGateway,
     ask_gateway_for_order,
     refund_at_gateway,
@@ -36,39 +36,12 @@ async def confirm_what_is_paid(tx: Tx, event: PaymentCaptured, *, cipher: Cipher
     await confirm_paid(tx, ConfirmPaid(payment_id=event.payment_id), cipher=cipher)
 
 
-@on(ConsultationConfirmed)
-async def mail_confirmation(tx: Tx, event: ConsultationConfirmed, *, cipher: Cipher, settings: Settings) -> None:
-    """Write to the patient, with the calendar file."""
-    meeting = await meeting_of(tx, event.consultation_id)
-    letter = Letter(
-        kind="confirmed",
-        user_id=meeting.patient_user_id,
-        cause=f"confirmed:{event.consultation_id}",
-        consultation_id=event.consultation_id,
-        calendar="request",
-        sms=True,
-    )
-    await write_letter(tx, letter, cipher=cipher, settings=settings)
-
 
 @on(ConsultationConfirmed)
 async def schedule_reminders(tx: Tx, event: ConsultationConfirmed) -> None:
     """Ask for reminders a day, an hour and ten minutes ahead; those already past are skipped."""
     await plan_reminders(tx, event.consultation_id)
 
-
-@on(ConsultationMoved)
-async def mail_move(tx: Tx, event: ConsultationMoved, *, cipher: Cipher, settings: Settings) -> None:
-    """Tell the patient the new time, with the calendar's update under the same UID."""
-    meeting = await meeting_of(tx, event.consultation_id)
-    letter = Letter(
-        kind="moved",
-        user_id=meeting.patient_user_id,
-        cause=f"moved:{event.consultation_id}:{meeting.sequence}",
-        consultation_id=event.consultation_id,
-        calendar="request",
-    )
-    await write_letter(tx, letter, cipher=cipher, settings=settings)
 
 
 @on(ConsultationMoved)
@@ -83,19 +56,6 @@ async def stop_reminders(tx: Tx, event: ConsultationCancelled) -> None:
     await drop_reminders(tx, event.consultation_id)
 
 
-@on(ConsultationCancelled)
-async def mail_cancellation(tx: Tx, event: ConsultationCancelled, *, cipher: Cipher, settings: Settings) -> None:
-    """Tell the patient by whom and what becomes of the money, and take it out of the calendar."""
-    meeting = await meeting_of(tx, event.consultation_id)
-    letter = Letter(
-        kind="cancelled",
-        user_id=meeting.patient_user_id,
-        cause=f"cancelled:{event.consultation_id}",
-        consultation_id=event.consultation_id,
-        calendar="none" if event.ended_as == "unpaid" else "cancel",
-    )
-    await write_letter(tx, letter, cipher=cipher, settings=settings)
-
 
 @on(PaymentRefundDue)
 async def give_money_back(run: Run, event: PaymentRefundDue, *, gateway: Gateway) -> None:
@@ -104,16 +64,3 @@ async def give_money_back(run: Run, event: PaymentRefundDue, *, gateway: Gateway
         payment_id=event.payment_id, provider_payment=event.provider_payment, refund_id=event.refund_id
     )
     await refund_at_gateway(run, ask, gateway=gateway)
-
-
-@on(PaymentRefunded)
-async def mail_refund(tx: Tx, event: PaymentRefunded, *, cipher: Cipher, settings: Settings) -> None:
-    """Tell the patient that the money is on its way."""
-    meeting = await meeting_of(tx, event.consultation_id)
-    letter = Letter(
-        kind="refunded",
-        user_id=meeting.patient_user_id,
-        cause=f"refunded:{event.payment_id}:{tx.now.isoformat()}",
-        consultation_id=event.consultation_id,
-    )
-    await write_letter(tx, letter, cipher=cipher, settings=settings)
