@@ -28,7 +28,10 @@ async def read_ask(route: Route, request: web.Request) -> tuple[Ask, dict[str, A
     if route.body.kind == "signed":
         raw = await read_body(request)
         assert route.body.verify is not None
-        route.body.verify(raw, request.headers)
+        fields |= route.body.verify(raw, request.headers) or {}
+        if route.body.is_form:
+            joined = _joined(fields, _form_fields(raw))
+            return build_from_text(route.ask, joined), joined, None
         return build(route.ask, _joined(fields, _object(jsongate.parse(raw)))), fields, None
     if route.body.kind == "form":
         return await _read_form(route, request, fields)
@@ -59,7 +62,7 @@ async def read_body(request: web.Request) -> bytes:
         raise Malformed("The body did not arrive within thirty seconds.") from None
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(f"At most {jsongate.MOST_BYTES} bytes.") from None
-    except (ClientPayloadError, web.RequestPayloadError, ValueError):
+    except (ClientPayloadError, ConnectionResetError, web.RequestPayloadError, ValueError):
         raise Malformed("The body broke off or is not encoded as it says.") from None
 
 
@@ -99,16 +102,19 @@ async def _read_form(
     raw = await read_body(request)
     if raw and request.content_type != "application/x-www-form-urlencoded":
         raise WrongMediaType("This address takes a form.")
-    try:
-        pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
-    except ValueError:
-        raise Malformed("The form cannot be read.") from None
-    fields = _once(pairs)
-    jsongate.check(fields)
+    fields = _form_fields(raw)
     csrf = fields.pop("csrf_token", None)
     # An empty field of a form is a field that was left out.
     joined = _joined(path, {name: value for name, value in fields.items() if value.strip() != ""})
     return build_from_text(route.ask, joined), joined, csrf
+
+
+def _form_fields(raw: bytes) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
+    except ValueError:
+        raise Malformed("The form cannot be read.") from None
+    return _once(pairs)
 
 
 def _object(value: object) -> dict[str, Any]:
