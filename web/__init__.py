@@ -11,7 +11,21 @@ from server.core.cipher import Cipher
 from server.core.clock import Clock
 from server.core.routes import Route
 from server.core.settings import Settings
-from web.pages import around, booking, calendar, finding, hours, meeting, own, papers, room, signing_in, staff
+from web.pages import (
+    around,
+    booking,
+    calendar,
+    finding,
+    hours,
+    meeting,
+    own,
+    papers,
+    room,
+    signing_in,
+    staff,
+    telling,
+    waiting,
+)
 from web.pages.site import Site
 
 __all__ = ["Site", "mount_static", "routes"]
@@ -29,7 +43,9 @@ def routes(settings: Settings, cipher: Cipher, clock: Clock, passwords: Password
         *papers.routes(settings, cipher),
         *own.routes(settings, cipher, passwords, throttle),
         *staff.routes(settings, cipher),
+        *telling.routes(settings, cipher),
         *hours.routes(settings, cipher),
+        *waiting.routes(settings, cipher),
         *calendar.routes(settings, cipher),
         *around.routes(settings, cipher),
     ]

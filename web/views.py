@@ -92,7 +92,7 @@ class NoticeItem(Item):
     back_at: datetime
 
 
-class AttachmentItem(Item):
+class ChatFileItem(Item):
     """A file of the chat; `url` is there once it was checked."""
 
     id: UUID
@@ -109,7 +109,7 @@ class MessageItem(Item):
     sender_role: str
     client_id: str
     text: str
-    attachment: AttachmentItem | None = None
+    attachment: ChatFileItem | None = None
     created_at: datetime
 
 
@@ -373,6 +373,38 @@ class AccountView(Form):
     time_zone: str = "Asia/Kolkata"
     time_zones: Sequence[str] = ()
     saved: bool = False
+
+
+class TellingItem(Item):
+    """By which ways one kind of news comes: of reminders, booking or the account."""
+
+    topic: Literal["reminders", "booking", "account"]
+    mail: bool
+    sms: bool
+    push: bool
+    always_mail: bool = False
+
+
+class DeviceItem(Item):
+    """A browser that its owner is told on."""
+
+    id: UUID
+    created_at: datetime
+    this_one: bool = False
+
+
+class TellingView(Form):
+    """`/account/telling`: what is told by which way, when not, and on which devices. `push_key` is the server's."""
+
+    email: str
+    phone: str = ""
+    undeliverable: bool = False
+    topics: Sequence[TellingItem]
+    quiet_from: str = ""
+    quiet_to: str = ""
+    time_zone: str = "Asia/Kolkata"
+    push_key: str
+    devices: Sequence[DeviceItem] = ()
 
 
 class ReadItem(Item):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 
 def _(message: str) -> str:
@@ -25,8 +26,33 @@ IN_HOURS = ngettext("in %(num)s hour", "in %(num)s hours")
 
 FREE = _("free of charge")
 
-# How far a turn may move either way, in minutes, by the server's word for how sure it is.
-SURE_MINUTES: Mapping[str, int] = {"good": 5, "fair": 12}
+# A span that is wider tells nobody anything.
+WIDEST_SPAN = timedelta(minutes=90)
+
+# What a doctor tells all who wait, by the reason.
+DELAY_NOTICES: Mapping[str, str] = {
+    "late": _("%(doctor)s is about %(minutes)s minutes late, and goes on at about %(time)s."),
+    "emergency": _("%(doctor)s was called to an emergency, and goes on at about %(time)s."),
+    "technical": _("%(doctor)s has a technical problem, and goes on at about %(time)s."),
+    "break": _("%(doctor)s takes a short break, and goes on at about %(time)s."),
+}
+DELAY_REASONS: Mapping[str, str] = {
+    "late": _("I am running late"),
+    "emergency": _("An emergency"),
+    "technical": _("A technical problem"),
+    "break": _("A short break"),
+}
+# What a device check found, for the doctor: only what is worth a thought before the call.
+READINESS: Mapping[tuple[str, str], str] = {
+    ("camera", "none"): _("no camera"),
+    ("camera", "limited"): _("poor picture"),
+    ("microphone", "none"): _("no microphone"),
+    ("microphone", "limited"): _("faint microphone"),
+    ("speaker", "none"): _("no sound"),
+    ("speaker", "limited"): _("faint sound"),
+    ("network", "none"): _("no connection"),
+    ("network", "limited"): _("slow connection"),
+}
 
 CHECKED_IN = _("You are checked in.")
 PLACES = (
@@ -91,6 +117,7 @@ NOTICES: Mapping[str, str] = {
     "booked": _("Booked. We sent the details to your e-mail address."),
     "paid": _("Booked and paid. We sent the details to your e-mail address."),
     "cancelled": _("It is cancelled. What comes back to you is on its way."),
+    "handed-on": _("Handed on. The patient is told, and the payment goes along."),
     "moved": _("Moved to the new time. The payment goes along."),
     "saved": _("Saved."),
     "logged-out": _("You are logged out."),
@@ -98,6 +125,11 @@ NOTICES: Mapping[str, str] = {
     "password-set": _("Your password is set. You can log in now."),
     "mfa-on": _("The second step is on."),
     "session-ended": _("That session has ended."),
+    "mail-sent": _("A mail is on its way. Its link shows us that mails reach you again."),
+    "device-removed": _("That device is told nothing any more."),
+    "address-undeliverable": _(
+        "Our mails to you come back. Under “What we tell you” on your account page you can mend it."
+    ),
 }
 
 TITLES = frozenset({"dr", "dr.", "mr", "mrs", "ms", "prof", "डॉ", "श्री", "श्रीमती"})

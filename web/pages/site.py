@@ -96,5 +96,12 @@ class Site:
             demo=self._settings.demo,
             plain_http=not self._settings.secure_cookies,
             clinic_phone=self._settings.clinic_phone,
-            notices=[Notice(key=call.notice)] if call.notice in NOTICES else [],
+            notices=_notices(call.notice, reader),
         )
+
+
+def _notices(key: str | None, reader: Person | None) -> list[Notice]:
+    found = [Notice(key=key)] if key is not None and key in NOTICES else []
+    if reader is not None and reader.undeliverable:
+        found.append(Notice(key="address-undeliverable", kind="wrong"))
+    return found
