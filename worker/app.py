@@ -22,7 +22,7 @@ from server.core.settings import Settings
 from server.core.subscriptions import Subscriptions
 from server.core.tasks import end_tasks
 from server.core.valkey import REDIS_AWAY, connect_redis
-from server.payments import SandboxGateway
+from server.payments import gateways_of
 from worker import queries, sagas
 from worker.broker import make_broker
 from worker.jobs import ticks_of
@@ -45,7 +45,7 @@ class Worker:
         self._settings = settings
         self._database = database
         self._redis = redis
-        self._runner = Runner(database, {"cipher": cipher, "settings": settings, "gateway": SandboxGateway()})
+        self._runner = Runner(database, {"cipher": cipher, "settings": settings, "gateways": gateways_of(settings)})
         self._broker, self._hand_over = make_broker(settings, self._runner.execute)
         self._nudged = asyncio.Event()
         self._here = asyncio.Semaphore(AT_ONCE)

@@ -11,6 +11,7 @@ from server.core.tx import Tx
 
 LEASE_SECONDS = 60
 MOST_TRIES = 5
+MOST_TRIES_WHILE_AWAY = 150  # the longest pause is ten minutes: about a day
 
 ANNOUNCE_STEPS = """
     insert into steps (event, step, seen_at)
@@ -66,7 +67,7 @@ DONE = "update deliveries set done_at = $3, error = null where event_id = $1 and
 FAILED = """
     update deliveries
        set tries = tries + 1, error = $3,
-           due_at = $4::timestamptz + make_interval(secs => $5::float8 * power(2, tries)),
+           due_at = $4::timestamptz + make_interval(secs => least(600, $5::float8 * power(2, least(tries, 20)))),
            parked_at = case when tries + 1 >= $6 then $4::timestamptz end
      where event_id = $1 and step = $2 and done_at is null and parked_at is null
     returning tries, parked_at
@@ -136,9 +137,9 @@ async def done(tx: Tx, delivery: Delivery) -> None:
     await tx.conn.execute(DONE, *delivery, tx.now)
 
 
-async def failed(tx: Tx, delivery: Delivery, error: str, pause_seconds: float) -> Record | None:
-    """Count a failure: due again after the pause, doubled each time; parked at the fifth."""
-    return await tx.conn.fetchrow(FAILED, *delivery, error, tx.now, pause_seconds, MOST_TRIES)
+async def failed(tx: Tx, delivery: Delivery, error: str, pause_seconds: float, most: int) -> Record | None:
+    """Count a failure: due again after the pause, doubled each time up to ten minutes; parked at the last try."""
+    return await tx.conn.fetchrow(FAILED, *delivery, error, tx.now, pause_seconds, most)
 
 
 async def list_open(tx: Tx, *, parked_only: bool) -> list[Record]:

@@ -12,7 +12,7 @@ from typing import Any
 from asyncpg import Record
 
 from server.core.database import Database
-from server.core.errors import Problem
+from server.core.errors import Problem, Unavailable
 from server.core.events import Event
 from server.core.outbox import unpack_payload
 from server.core.tasks import end_tasks
@@ -101,9 +101,11 @@ class Runner:
     async def _count_failure(self, delivery: Delivery, error: Exception) -> None:
         pause = FIRST_PAUSE_SECONDS * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
         what = error.code if isinstance(error, Problem) else type(error).__name__
+        # What is away comes back; what is wrong stays wrong until someone looks.
+        most = queries.MOST_TRIES_WHILE_AWAY if isinstance(error, Unavailable) else queries.MOST_TRIES
 
         async def count(tx: Tx) -> Any:
-            return await queries.failed(tx, delivery, what, pause)
+            return await queries.failed(tx, delivery, what, pause, most)
 
         try:
             row = await self._database.brief(count)

@@ -1,29 +1,35 @@
 """Payments: one a consultation, worth the balance of its ledger; a gateway is asked by the worker only."""
 
-from server.payments.checkout import AlreadyPaid, pay_in_sandbox, read_checkout
+from server.payments.checkout import read_checkout
 from server.payments.events import (
     PaymentCaptured,
     PaymentChanged,
     PaymentFailed,
     PaymentRefundDue,
     PaymentRefunded,
+    SandboxReportsDue,
 )
-from server.payments.gateway import HOUSE, SANDBOX, SIGNATURE, Gateway, SandboxGateway, WrongSignature, sign, verifier
+from server.payments.gateway import HOUSE, SANDBOX, Gateway, GatewayAway, GatewayRefused, Gateways
+from server.payments.gateways import gateways_of
+from server.payments.gateways.sandbox import SIGNATURE, SandboxGateway, verifier
 from server.payments.hold import hold_until
 from server.payments.ledger import open_payment
 from server.payments.models import (
     AskForOrder,
     Checkout,
+    CloseOrder,
+    PayForm,
     PayInSandbox,
     Payment,
     PaymentStatus,
     ReadPayment,
     RefundAtGateway,
     RefundPayment,
+    SendSandboxReports,
     TakeWebhook,
     WebhookTaken,
 )
-from server.payments.order import ask_gateway_for_order
+from server.payments.order import ask_gateway_for_order, close_order_at_gateway
 from server.payments.queries import holds_due, locked_payment, locked_payment_of, payment, payment_of
 from server.payments.refund import (
     MoreThanCaptured,
@@ -31,9 +37,12 @@ from server.payments.refund import (
     ask_for_refund,
     refund_at_gateway,
     refund_payment,
+    returnable,
     settle_cancelled,
 )
 from server.payments.routes import routes, sandbox_routes
+from server.payments.sandbox_checkout import AlreadyPaid, pay_in_sandbox, send_sandbox_reports
+from server.payments.signature import WrongSignature, sign
 from server.payments.webhook import take_webhook
 
 __all__ = [
@@ -43,9 +52,14 @@ __all__ = [
     "AlreadyPaid",
     "AskForOrder",
     "Checkout",
+    "CloseOrder",
     "Gateway",
+    "GatewayAway",
+    "GatewayRefused",
+    "Gateways",
     "MoreThanCaptured",
     "NothingToRefund",
+    "PayForm",
     "PayInSandbox",
     "Payment",
     "PaymentCaptured",
@@ -58,11 +72,15 @@ __all__ = [
     "RefundAtGateway",
     "RefundPayment",
     "SandboxGateway",
+    "SandboxReportsDue",
+    "SendSandboxReports",
     "TakeWebhook",
     "WebhookTaken",
     "WrongSignature",
     "ask_for_refund",
     "ask_gateway_for_order",
+    "close_order_at_gateway",
+    "gateways_of",
     "hold_until",
     "holds_due",
     "locked_payment",
@@ -74,8 +92,10 @@ __all__ = [
     "read_checkout",
     "refund_at_gateway",
     "refund_payment",
+    "returnable",
     "routes",
     "sandbox_routes",
+    "send_sandbox_reports",
     "settle_cancelled",
     "sign",
     "take_webhook",

@@ -7,6 +7,7 @@ from typing import Annotated
 from server.consultations import CONSULTATION, ConsultationPayment
 from server.core.events import Event
 from server.core.ids import ConsultationId, PaymentId
+from server.core.models import Instant
 from server.core.privacy import Level
 from server.payments.models import RefundId
 
@@ -47,3 +48,14 @@ class PaymentRefunded(Event, name="payment.refunded"):
     payment_id: PaymentId
     consultation_id: ConsultationId
     amount_minor: int | None = None
+
+
+class SandboxReportsDue(Event, name="payment.sandbox_reports_due"):
+    """Somebody paid, or failed to, in the sandbox, and wanted its webhooks to come late."""
+
+    payment_id: PaymentId
+    attempt: Annotated[str, Level.INTERNAL]
+    paid: bool
+    due_at: Instant
+    duplicates: int
+    reorder: bool

@@ -1,92 +1,108 @@
-"""The gateway: what payments ask of one, how its webhooks are signed, and the sandbox that stands in for a real one."""
+"""The gateway: what payments ask of a provider, whichever it is."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Annotated, Literal, Protocol
 
-from server.core.clock import Clock
-from server.core.errors import Unauthenticated
+from server.core.errors import Conflict, Unavailable
 from server.core.ids import PaymentId
+from server.core.models import Model
 from server.core.money import Money
-from server.core.settings import Settings
+from server.core.privacy import Level
+from server.payments.models import RefundId, Report
 
 SANDBOX = "sandbox"
+RAZORPAY = "razorpay"
+STRIPE = "stripe"
 HOUSE = "house"  # free of charge: captured by ourselves
-SIGNATURE = "Amrutam-Signature"
-TOLERANCE_SECONDS = 300
-
-Verify = Callable[[bytes, Mapping[str, str]], None]
 
 
-class WrongSignature(Unauthenticated):
-    """The signature is not the gateway's over the bytes received, or its time is more than five minutes off."""
+class GatewayAway(Unavailable):
+    """The gateway did not answer in time, or says that it cannot now. The same call again, later, is the way."""
 
-    code = "wrong-signature"
-    title = "This was not signed by the gateway."
+    code = "gateway-away"
+    title = "The payment gateway is away for a moment."
+
+
+class GatewayRefused(Conflict):
+    """The gateway understood and will not. Asking again changes nothing: someone has to look."""
+
+    code = "gateway-refused"
+    title = "The payment gateway refuses this."
+
+
+class OrderToOpen(Model):
+    """A payment that its patient is about to make, and the page of ours that the gateway sends back to."""
+
+    payment_id: PaymentId
+    money: Money
+    expires_at: datetime
+    page_url: Annotated[str, Level.INTERNAL]
+
+
+class OpenedOrder(Model):
+    """The provider's name of the order, and where it is paid when that is an address."""
+
+    provider_order: Annotated[str, Level.INTERNAL]
+    pay_url: Annotated[str | None, Level.INTERNAL] = None
+
+
+class ReturnToMake(Model):
+    """Money of one captured attempt that goes back."""
+
+    payment_id: PaymentId
+    refund_id: RefundId
+    attempt: Annotated[str, Level.INTERNAL]
+    money: Money
+
+
+class ReturnMade(Model):
+    """The provider's name of the return. One that is pending is reported later, by webhook or in the books."""
+
+    provider_refund: Annotated[str, Level.INTERNAL]
+    state: Literal["done", "pending", "failed"]
 
 
 class Gateway(Protocol):
-    """What the worker asks of a payment provider. `key` makes a call that is repeated the same call."""
+    """What the worker asks of a provider. `key` makes a call that is repeated the same call.
+
+    Every call raises GatewayAway for what is worth trying again, GatewayRefused for what is not.
+    """
 
     @property
     def name(self) -> str: ...
 
-    async def open_order(self, order: PaymentId, money: Money, key: str) -> str:
-        """Open an order for our payment; the provider's name of it."""
+    async def open_order(self, order: OrderToOpen, key: str) -> OpenedOrder:
+        """Open an order for our payment."""
         ...
 
-    async def refund(self, provider_payment: str, money: Money, key: str) -> str:
-        """Give so much of a captured attempt back; the provider's name of the refund."""
+    async def close_order(self, provider_order: str, key: str) -> None:
+        """See to it that an order can no longer be paid, where the provider can do that."""
+        ...
+
+    async def refund(self, back: ReturnToMake, key: str) -> ReturnMade:
+        """Give money back."""
+        ...
+
+    def statement(self, since: datetime, until: datetime) -> AsyncIterator[Sequence[Report]] | None:
+        """The provider's own books: what was captured and returned, page by page; None for one that keeps none."""
         ...
 
 
-class SandboxGateway:
-    """A provider without money: orders open at once, refunds are done at once."""
+class Gateways:
+    """The providers that are set up, by name."""
 
-    name = SANDBOX
+    def __init__(self, gateways: Sequence[Gateway]) -> None:
+        self._by_name: Mapping[str, Gateway] = {gateway.name: gateway for gateway in gateways}
 
-    async def open_order(self, order: PaymentId, money: Money, key: str) -> str:
-        """The order's name follows from ours, so that asking twice is asking once."""
-        return f"order_{order.hex}"
+    def __getitem__(self, provider: str) -> Gateway:
+        if provider not in self._by_name:
+            raise GatewayRefused(f"The keys of {provider} are not set.")
+        return self._by_name[provider]
 
-    async def refund(self, provider_payment: str, money: Money, key: str) -> str:
-        """The refund's name follows from the key, so that a call that is repeated is one refund."""
-        return f"rfnd_{hashlib.sha256(f'{provider_payment}|{key}'.encode()).hexdigest()[:24]}"
-
-
-def sign(body: bytes, secret: str, at: datetime) -> str:
-    """The signature header of a body: `t=<unix seconds>,v1=<hex HMAC-SHA256 of "t.body">`."""
-    t = int(at.timestamp())
-    return f"t={t},v1={_mac(body, secret, str(t))}"
-
-
-def verifier(settings: Settings, clock: Clock) -> Verify:
-    """A check of webhooks as they arrive. It raises WrongSignature before anything of the body is parsed."""
-    secret = settings.sandbox_secret.get_secret_value()
-
-    def verify(body: bytes, headers: Mapping[str, str]) -> None:
-        t = ""
-        macs: list[str] = []
-        for part in headers.get(SIGNATURE, "")[:1000].split(","):
-            name, _, value = part.strip().partition("=")
-            if name == "t":
-                t = value
-            elif name == "v1":
-                macs.append(value)
-        if not (t.isascii() and t.isdigit() and len(t) <= 12):
-            raise WrongSignature
-        wanted = _mac(body, secret, t).encode()
-        if not any(hmac.compare_digest(wanted, mac.encode()) for mac in macs):
-            raise WrongSignature
-        if abs(clock().timestamp() - int(t)) > TOLERANCE_SECONDS:
-            raise WrongSignature
-
-    return verify
-
-
-def _mac(body: bytes, secret: str, t: str) -> str:
-    return hmac.new(secret.encode(), t.encode() + b"." + body, hashlib.sha256).hexdigest()
+    @property
+    def names(self) -> list[str]:
+        """Who they are."""
+        return list(self._by_name)

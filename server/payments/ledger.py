@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 
 from server.core.ids import ConsultationId, PatientId
 from server.core.money import Money
@@ -11,7 +12,7 @@ from server.core.settings import Settings
 from server.core.tx import Tx
 from server.payments import queries
 from server.payments.events import PaymentChanged
-from server.payments.gateway import HOUSE, SANDBOX
+from server.payments.gateway import HOUSE
 from server.payments.hold import hold_until
 from server.payments.models import Entry, EntryKind, Payment, PaymentStatus
 
@@ -58,9 +59,16 @@ async def write_down(tx: Tx, payment: Payment) -> Payment:
 
 
 async def open_payment(
-    tx: Tx, consultation_id: ConsultationId, patient_id: PatientId, fee: Money, *, settings: Settings
+    tx: Tx,
+    consultation_id: ConsultationId,
+    patient_id: PatientId,
+    fee: Money,
+    *,
+    settings: Settings,
+    until: datetime | None = None,
 ) -> Payment:
-    """Open the payment of a consultation: pending until the hold ends, or captured at once when there is no fee.
+    """Open the payment of a consultation: pending until the hold ends (`until`, or the usual time), or captured
+    at once when there is no fee.
 
     Booking does the same inside its one statement (server/booking/queries.py); this is for every other way to meet.
     """
@@ -71,7 +79,13 @@ async def open_payment(
         await queries.add_entry(tx, payment, EntryKind.CAPTURED, 0, str(payment.id))
         return payment
     return await queries.insert_payment(
-        tx, consultation_id, patient_id, fee, PaymentStatus.PENDING, SANDBOX, hold_until(tx.now, settings)
+        tx,
+        consultation_id,
+        patient_id,
+        fee,
+        PaymentStatus.PENDING,
+        settings.gateway,
+        until or hold_until(tx.now, settings),
     )
 
 

@@ -138,11 +138,10 @@ class Report(Model):
 
 
 class TakeWebhook(Ask):
-    """What a gateway tells. It may say more than we read: what it adds tomorrow must not stop it."""
+    """What the sandbox tells. It may say more than we read: what it adds tomorrow must not stop it."""
 
     model_config = ConfigDict(extra="ignore")
 
-    provider: Annotated[Line, Level.PUBLIC]
     id: Annotated[Line, Level.INTERNAL]
     type: WebhookType
     order: PaymentId
@@ -173,10 +172,27 @@ class ReadPayment(Ask):
 
 
 class PayInSandbox(Ask):
-    """How the sandbox's checkout ends."""
+    """How the sandbox's checkout ends, and how badly its webhooks travel: late, more than once, in another order.
+
+    Abandoned, nothing is sent: the hold ends by itself.
+    """
 
     id: PaymentId
-    outcome: Literal["paid", "failed"]
+    outcome: Literal["paid", "failed", "abandoned"]
+    delay_seconds: Annotated[float, Field(ge=0, le=240)] | None = None
+    duplicates: int = Field(default=0, ge=0, le=10)
+    reorder: bool = False
+
+
+class SendSandboxReports(Ask):
+    """The webhooks of one attempt in the sandbox, and when they are sent."""
+
+    payment_id: PaymentId
+    attempt: Annotated[str, Level.INTERNAL]
+    paid: bool
+    due_at: datetime
+    duplicates: int
+    reorder: bool
 
 
 class AskForOrder(Ask):
@@ -185,11 +201,18 @@ class AskForOrder(Ask):
     consultation_id: ConsultationId
 
 
+class CloseOrder(Ask):
+    """The consultation that will not take place."""
+
+    consultation_id: ConsultationId
+
+
 class KeepOrder(Ask):
-    """The gateway's name of an order."""
+    """The gateway's name of an order, and where it is paid when that is an address."""
 
     payment_id: PaymentId
     provider_order: Annotated[str, Level.INTERNAL]
+    pay_url: Annotated[str | None, Level.INTERNAL] = None
 
 
 class RefundAtGateway(Ask):
@@ -208,12 +231,29 @@ class RefundMade(Ask):
     state: Literal["done", "pending", "failed"]
 
 
+class PayField(Model):
+    """A hidden field of a form."""
+
+    name: Annotated[str, Level.INTERNAL]
+    value: Annotated[str, Level.INTERNAL]
+
+
+class PayForm(Model):
+    """The form that takes a patient to a gateway's own checkout."""
+
+    action: Annotated[str, Level.INTERNAL]
+    fields: list[PayField]
+
+
 class Checkout(Model):
-    """What the checkout page shows: the truth at the moment it is opened."""
+    """What the checkout page shows: the truth at the moment it is opened. A real gateway is reached by the address or
+    by the form; with neither, its order is still being opened."""
 
     payment: ConsultationPayment
     consultation_id: ConsultationId
     sandbox: bool
+    pay_url: Annotated[str | None, Level.INTERNAL] = None
+    pay_form: PayForm | None = None
 
 
 class StoredWebhook(Model):

@@ -34,7 +34,16 @@ OPEN_PAYMENT = f"""
     returning {_COLUMNS}
 """  # noqa: S608 - a constant
 SET_STATUS = f"update payments set status = $2 where id = $1 returning {_COLUMNS}"  # noqa: S608 - a constant
-KEEP_ORDER = "update payments set provider_order = $2 where id = $1 and provider_order is null"
+KEEP_ORDER = f"""
+    with kept as (
+        insert into payment_orders (provider, provider_order, payment_id, pay_url, created_at)
+        select provider, $2, id, $3, $4 from payments where id = $1
+        on conflict do nothing
+    )
+    update payments set provider_order = $2 where id = $1 and provider_order is null
+    returning {_COLUMNS}
+"""  # noqa: S608 - a constant
+PAY_URL = "select pay_url from payment_orders where provider = $1 and provider_order = $2"
 # The unique key makes a second report of one attempt harmless, in whichever order reports come.
 ADD_ENTRY = """
     insert into payment_entries (id, payment_id, kind, amount_minor, provider, provider_payment, created_at, attempt,
@@ -135,9 +144,15 @@ async def set_status(tx: Tx, payment_id: PaymentId, status: PaymentStatus) -> Pa
     return Payment(**dict(row))
 
 
-async def keep_order(tx: Tx, payment_id: PaymentId, provider_order: str) -> None:
-    """Keep the gateway's name of the order, the first one given."""
-    await tx.conn.execute(KEEP_ORDER, payment_id, provider_order)
+async def keep_order(tx: Tx, payment_id: PaymentId, provider_order: str, pay_url: str | None) -> Payment | None:
+    """Keep the gateway's name of the order: the payment when it is its first, else None."""
+    row = await tx.conn.fetchrow(KEEP_ORDER, payment_id, provider_order, pay_url, tx.now)
+    return Payment(**dict(row)) if row else None
+
+
+async def pay_url(tx: Tx, provider: str, provider_order: str) -> str | None:
+    """Where the gateway lets an order be paid, if that is an address."""
+    return await tx.conn.fetchval(PAY_URL, provider, provider_order)
 
 
 async def add_entry(

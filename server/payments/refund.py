@@ -11,7 +11,7 @@ from server.core.money import Money
 from server.core.tx import Run, Tx
 from server.payments import queries
 from server.payments.events import PaymentRefundDue, PaymentRefunded
-from server.payments.gateway import Gateway
+from server.payments.gateway import Gateways, ReturnToMake
 from server.payments.ledger import UNPAID, balances, change, write_down
 from server.payments.models import (
     EntryKind,
@@ -119,7 +119,7 @@ async def settle_cancelled(
     return await queries.settle(tx, payment.id)
 
 
-async def refund_at_gateway(run: Run, ask: RefundAtGateway, *, gateway: Gateway) -> None:
+async def refund_at_gateway(run: Run, ask: RefundAtGateway, *, gateways: Gateways) -> None:
     """The step that hears PaymentRefundDue: give the money back at the gateway, then write it down.
 
     At least once, and once in effect: the gateway gets the step's key, the ledger takes a return's name once.
@@ -128,9 +128,14 @@ async def refund_at_gateway(run: Run, ask: RefundAtGateway, *, gateway: Gateway)
     if found is None:
         return
     payment, refund = found
-    money = Money(amount_minor=refund.amount_minor, currency=payment.currency)
-    name = await gateway.refund(refund.provider_payment, money, run.key)
-    await run(write_refund, RefundMade(refund_id=refund.id, provider_refund=name, state="done"))
+    back = ReturnToMake(
+        payment_id=payment.id,
+        refund_id=refund.id,
+        attempt=refund.provider_payment,
+        money=Money(amount_minor=refund.amount_minor, currency=payment.currency),
+    )
+    made = await gateways[payment.provider].refund(back, run.key)
+    await run(write_refund, RefundMade(refund_id=refund.id, provider_refund=made.provider_refund, state=made.state))
 
 
 async def refund_to_make(tx: Tx, ask: RefundAtGateway) -> tuple[Payment, Refund] | None:

@@ -10,6 +10,7 @@ from server.core.ids import PaymentId, new_id
 from server.core.tx import Tx
 from server.payments import queries
 from server.payments.events import PaymentCaptured, PaymentFailed, PaymentRefunded
+from server.payments.gateway import SANDBOX
 from server.payments.ledger import balances, write_down
 from server.payments.models import EntryKind, Payment, Report, StoredWebhook, TakeWebhook, WebhookTaken
 from server.payments.refund import return_all_but, return_attempt
@@ -27,13 +28,12 @@ RETURNS = (EntryKind.REFUNDED, EntryKind.REFUND_FAILED)
 
 
 async def take_webhook(tx: Tx, ask: TakeWebhook) -> WebhookTaken:
-    """Write a report of the gateway into the ledger. Duplicates and any order are harmless.
+    """Write a report of the sandbox into the ledger. Duplicates and any order are harmless.
 
-    Money that comes for a payment that is paid is asked back at once. Raises Invalid, changing nothing, when order,
-    amount or currency are not ours; NotFound for a provider we do not have.
+    Raises Invalid, changing nothing, when order, amount or currency are not ours.
     """
     report = Report(
-        provider=ask.provider,
+        provider=SANDBOX,
         event=ask.id,
         type=ask.type,
         kind=KIND[ask.type],
@@ -49,8 +49,9 @@ async def take_webhook(tx: Tx, ask: TakeWebhook) -> WebhookTaken:
 async def take_report(tx: Tx, report: Report) -> WebhookTaken:
     """Believe a report: a webhook whose signature was checked, or a line of the gateway's own books.
 
-    What names no payment of ours, by no name, is somebody else's on the same account, and passed over. Raises Invalid
-    as take_webhook does.
+    What names no payment of ours, by no name, is somebody else's on the same account, and passed over. Money that comes
+    for a payment that is paid is asked back at once. Raises Invalid, changing nothing, when order, amount or currency
+    are not ours; NotFound for another provider's payment.
     """
     if report.event is not None and not await _is_new(tx, report, report.event):
         return WebhookTaken(duplicate=True)

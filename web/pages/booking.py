@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated, Literal
 from uuid import uuid4
 
-from pydantic import StringConstraints
+from pydantic import ConfigDict, StringConstraints
 
 from server.accounts import person
 from server.booking import BookSlot, SlotPassed, SlotTaken, book_slot
@@ -19,13 +19,22 @@ from server.core.limits import BOOKING
 from server.core.models import Ask
 from server.core.outbox import room_offset
 from server.core.privacy import Level
-from server.core.routes import Route, SeeOther, as_patient, form, get, page, post
+from server.core.routes import Route, SeeOther, as_patient, form, get, page, post, public, redirect, signed_form_by
 from server.core.settings import Settings
 from server.core.tx import Run, Tx
 from server.doctors import doctor
 from server.payments import AlreadyPaid, Checkout, PayInSandbox, ReadPayment, pay_in_sandbox, read_checkout, verifier
 from server.scheduling import bookable_from, next_free_slots, slot
-from web.views import BookView, CheckoutView, ConsultationItem, DoctorItem, FieldProblem, PaymentItem, SlotItem
+from web.views import (
+    BookView,
+    CheckoutView,
+    ConsultationItem,
+    DoctorItem,
+    FieldProblem,
+    PayFormItem,
+    PaymentItem,
+    SlotItem,
+)
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000), Level.CRITICAL]
 Key = Annotated[str, StringConstraints(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9-]+$"), Level.INTERNAL]
@@ -50,7 +59,15 @@ class PayByForm(Ask):
     """The sandbox's two buttons."""
 
     id: PaymentId
-    outcome: Literal["paid", "failed"]
+    outcome: Literal["paid", "failed", "abandoned"]
+
+
+class ComeBack(Ask):
+    """A return from a gateway's own page, with whatever it brings."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: PaymentId
 
 
 async def show_booking(tx: Tx, ask: ShowBooking, *, cipher: Cipher, settings: Settings) -> BookView:
@@ -80,19 +97,19 @@ async def book_by_form(run: Run, ask: BookByForm, *, cipher: Cipher, settings: S
     return SeeOther(location=f"/consultations/{booked.id}", notice="booked")
 
 
-async def show_checkout(tx: Tx, ask: ReadPayment) -> SeeOther | CheckoutView:
+async def show_checkout(tx: Tx, ask: ReadPayment, *, settings: Settings) -> SeeOther | CheckoutView:
     """What is to be paid, and what is true about it now; what is paid and confirmed goes on to the consultation."""
-    view = await _checkout(tx, await read_checkout(tx, ask))
+    view = await _checkout(tx, await read_checkout(tx, ask, settings=settings))
     if view.consultation.confirmed_at is not None and view.consultation.status != "CANCELLED":
         return SeeOther(location=f"/consultations/{view.consultation.id}", notice="paid")
     return view
 
 
 async def pay_by_form(run: Run, ask: PayByForm, *, settings: Settings, clock: Clock) -> SeeOther:
-    """The sandbox's pay and fail buttons."""
+    """The sandbox's buttons. Who walks away keeps the time until the hold ends, and sees that among their own."""
 
     async def whose(tx: Tx, ask: PayByForm) -> ConsultationId:
-        return (await read_checkout(tx, ReadPayment(id=ask.id))).consultation_id
+        return (await read_checkout(tx, ReadPayment(id=ask.id), settings=settings)).consultation_id
 
     consultation_id = await run.read(whose, ask)
     try:
@@ -103,7 +120,15 @@ async def pay_by_form(run: Run, ask: PayByForm, *, settings: Settings, clock: Cl
         return SeeOther(location=f"/consultations/{consultation_id}")
     if ask.outcome == "failed":
         return SeeOther(location=f"/checkout/{ask.id}")
+    if ask.outcome == "abandoned":
+        return SeeOther(location="/consultations")
     return SeeOther(location=f"/consultations/{consultation_id}", notice="paid")
+
+
+async def come_back(tx: Tx, ask: ComeBack) -> SeeOther:
+    """Where a gateway sends the patient's browser back to. What it brings is not believed: the webhook says it, too."""
+    del tx
+    return SeeOther(location=f"/checkout/{ask.id}")
 
 
 async def _again(run: Run, ask: BookByForm, problem: Problem, cipher: Cipher, settings: Settings) -> BookView:
@@ -148,6 +173,9 @@ async def _checkout(tx: Tx, found: Checkout) -> CheckoutView:
         slot_is_free=held.status == "CANCELLED" and await _is_free(tx, held.slot_id),
         room=f"consultation:{held.id}",
         offset=await room_offset(tx, f"consultation:{held.id}"),
+        sandbox=found.sandbox,
+        pay_url=found.pay_url,
+        pay_form=PayFormItem.model_validate(found.pay_form) if found.pay_form else None,
     )
 
 
@@ -174,7 +202,20 @@ def routes(settings: Settings, cipher: Cipher, clock: Clock) -> list[Route]:
             lock="slot:{slot_id}",
             reply=page("book.html"),
         ),
-        get("/checkout/{id}", show_checkout, access=as_patient, reply=page("checkout.html")),
+        get(
+            "/checkout/{id}",
+            partial(show_checkout, settings=settings),
+            access=as_patient,
+            reply=page("checkout.html"),
+        ),
+        post(
+            "/checkout/{id}/back",
+            come_back,
+            access=public,
+            # Nothing of it is believed, and nothing changes.
+            body=signed_form_by(lambda body, headers: None, headers={}),
+            reply=redirect,
+        ),
         post(
             "/checkout/{id}",
             partial(pay_by_form, settings=settings, clock=clock),

@@ -14,20 +14,23 @@ from server.core.tx import Run, Tx
 from server.notifications import drop_reminders, plan_reminders
 from server.payments import (
     AskForOrder,
-    Gateway,
+    CloseOrder,
+    Gateways,
     PaymentCaptured,
     PaymentRefundDue,
     RefundAtGateway,
     ask_gateway_for_order,
+    close_order_at_gateway,
     refund_at_gateway,
 )
 from worker.registry import on
 
 
 @on(ConsultationBooked)
-async def ask_for_order(run: Run, event: ConsultationBooked, *, gateway: Gateway) -> None:
+async def ask_for_order(run: Run, event: ConsultationBooked, *, gateways: Gateways, settings: Settings) -> None:
     """Open the order that the patient will pay. A request never waits for a gateway."""
-    await ask_gateway_for_order(run, AskForOrder(consultation_id=event.consultation_id), gateway=gateway)
+    ask = AskForOrder(consultation_id=event.consultation_id)
+    await ask_gateway_for_order(run, ask, gateways=gateways, settings=settings)
 
 
 @on(PaymentCaptured)
@@ -36,12 +39,10 @@ async def confirm_what_is_paid(tx: Tx, event: PaymentCaptured, *, cipher: Cipher
     await confirm_paid(tx, ConfirmPaid(payment_id=event.payment_id), cipher=cipher)
 
 
-
 @on(ConsultationConfirmed)
 async def schedule_reminders(tx: Tx, event: ConsultationConfirmed) -> None:
     """Ask for reminders a day, an hour and ten minutes ahead; those already past are skipped."""
     await plan_reminders(tx, event.consultation_id)
-
 
 
 @on(ConsultationMoved)
@@ -56,11 +57,16 @@ async def stop_reminders(tx: Tx, event: ConsultationCancelled) -> None:
     await drop_reminders(tx, event.consultation_id)
 
 
+@on(ConsultationCancelled)
+async def close_order(run: Run, event: ConsultationCancelled, *, gateways: Gateways) -> None:
+    """Nobody is to pay for what will not take place."""
+    await close_order_at_gateway(run, CloseOrder(consultation_id=event.consultation_id), gateways=gateways)
+
 
 @on(PaymentRefundDue)
-async def give_money_back(run: Run, event: PaymentRefundDue, *, gateway: Gateway) -> None:
+async def give_money_back(run: Run, event: PaymentRefundDue, *, gateways: Gateways) -> None:
     """Ask the gateway for the return, with this step's key: repeated, it is the same return."""
     ask = RefundAtGateway(
         payment_id=event.payment_id, provider_payment=event.provider_payment, refund_id=event.refund_id
     )
-    await refund_at_gateway(run, ask, gateway=gateway)
+    await refund_at_gateway(run, ask, gateways=gateways)

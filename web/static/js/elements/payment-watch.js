@@ -16,7 +16,11 @@ class PaymentWatch extends HTMLElement {
       this.#leave = join(
         this.getAttribute("room") ?? "",
         {
-          "payment.changed": ({ payment }) => this.#changed(payment?.status, null),
+          "payment.changed": ({ payment }) => {
+            // Its order is open now: there is a way to pay.
+            if (this.hasAttribute("preparing")) location.reload();
+            else this.#changed(payment?.status, null);
+          },
           "consultation.changed": ({ consultation }) => this.#changed(consultation?.payment?.status, consultation),
         },
         {
