@@ -50,7 +50,9 @@ class Child:
 
 
 @contextlib.asynccontextmanager
-async def child(command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None) -> AsyncGenerator[Child]:
+async def child(
+    command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None
+) -> AsyncGenerator[Child]:
     """Run it, what it says on standard error in a file; end its input, and it, afterwards."""
     whole = {**os.environ, **(env or {})}  # noqa: TID251 - what the children stand on
     with log.open("ab") as said:

@@ -1,6 +1,6 @@
 """Stock python-socketio with its Redis manager, to measure beside: a server on aiohttp, and its official emitter.
 
-    python -m bench.fanout.stock serve|emit REDIS_URL [PORT]
+python -m bench.fanout.stock serve|emit REDIS_URL [PORT]
 """
 
 from __future__ import annotations
