@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any
@@ -23,6 +24,7 @@ from realtime.rooms.queries import Called, called_before
 from realtime.rooms.slots import slots_room
 from realtime.video import CallRole, close_call, socket_closed
 from server.consultations import (
+    CONSULTATION,
     QUEUE,
     InConsultation,
     NotCalled,
@@ -58,6 +60,8 @@ class BoundRooms:
         self._database = database
         self._calls = open_calls(settings, redis, feeds, publisher, database.clock, self._may_call)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._deserted: dict[ConsultationId, float] = {}
+        """Called patients whose doctor is nowhere to be seen, and since when this process has seen it."""
         self.rooms: list[LiveRoom] = [
             slots_room(settings),
             queue_room(settings, cipher),
@@ -75,25 +79,27 @@ class BoundRooms:
     async def put_back_the_deserted(self, away: Sequence[tuple[str, str]], grace: float, present: IsPresent) -> None:
         """Called patients whose doctor has been away for `grace` seconds wait again, in the same place.
 
-        `away` are rooms and the roles missing there. A doctor who sits at the queue is not away.
+        `away` are rooms and the roles that this process has missed there for so long; of a room that nobody has open
+        here it knows only since its last looks. A doctor who sits at the queue is not away. Raises one of REDIS_AWAY:
+        then nobody is said to be away.
         """
-        ids = [
-            ConsultationId(UUID(room.partition(":")[2]))
-            for room, role in away
-            if role == "DOCTOR" and room.startswith("consultation:")
-        ]
-        if not ids:
-            return
 
         async def look(tx: Tx) -> list[Called]:
-            return await called_before(tx, ids, timedelta(seconds=grace))
+            return await called_before(tx, timedelta(seconds=grace))
 
+        before, self._deserted = self._deserted, {}
+        now, deserted = time.monotonic(), dict[ConsultationId, float]()
         for called in await self._database.read(look, source="presence"):
-            if await present(QUEUE.of(doctor_id=called.doctor_id), "DOCTOR"):
+            room = CONSULTATION.of(consultation_id=called.id)
+            if await present(room, "DOCTOR") or await present(QUEUE.of(doctor_id=called.doctor_id), "DOCTOR"):
+                continue
+            since = deserted[called.id] = before.get(called.id, now)
+            if now - since < grace and (room, "DOCTOR") not in away:
                 continue
             ask = PutBack(consultation_id=called.id)
             await self._database.write(lambda tx, ask=ask: put_back(tx, ask, cipher=self._cipher), source="presence")
             log.info("a called patient waits again", extra={"consultation_id": str(called.id)})
+        self._deserted = deserted
 
     async def _may_call(self, actor: Actor, consultation_id: ConsultationId) -> CallRole:
         """Patient or doctor of a consultation that was called in; the doctor who comes in starts it.
