@@ -102,7 +102,7 @@ from server.consultations.open import cap_refund, live_walk_in, open_consultatio
 from server.consultations.queries import consultation_from
 from server.consultations.readiness import show_readiness
 from server.consultations.routes import as_either, routes
-from server.consultations.settle import cancel, confirm, end_as_cancelled, hand_on, move
+from server.consultations.settle import cancel, confirm, end_as_cancelled, hand_on, move, revive
 from server.consultations.skip import let_next_go_first, skip_patient
 from server.consultations.start import begin_meeting, start_consultation
 from server.consultations.status import (
@@ -248,6 +248,7 @@ __all__ = [
     "reader_of_consultation",
     "refund_percent",
     "reopen_consultation",
+    "revive",
     "return_patient",
     "routes",
     "send_message",

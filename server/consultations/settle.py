@@ -40,6 +40,19 @@ async def cancel(tx: Tx, id_: ConsultationId, ended_as: EndedAs, cipher: Cipher)
     return after
 
 
+async def revive(tx: Tx, id_: ConsultationId, cipher: Cipher) -> Consultation:
+    """What ended unpaid is paid after all, and its slot is its own again: it will take place.
+
+    Raises WrongStatus, NotFound.
+    """
+    before = await held(tx, id_)
+    if before.ended_as != "unpaid":
+        raise WrongStatus("This consultation did not end for want of payment.")
+    after = await change(tx, Act.REVIVE, before, cipher, confirmed_at=tx.now, ended_at=None, ended_as=None)
+    tx.emit(ConsultationConfirmed(consultation_id=id_))
+    return after
+
+
 async def end_as_cancelled(tx: Tx, before: Consultation, ended_as: EndedAs, cipher: Cipher) -> Consultation:
     """Cancel a consultation that the caller has read. Raises WrongStatus when it has changed since."""
     return await cancel(tx, before.id, ended_as, cipher)

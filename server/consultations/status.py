@@ -37,6 +37,7 @@ class Act(StrEnum):
     CANCEL = "cancel"
     MOVE = "reschedule"
     REOPEN = "reopen"
+    REVIVE = "revive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ MOVES: Mapping[Act, Move] = {
     Act.CANCEL: Move(_PENDING, Status.CANCELLED),
     Act.MOVE: Move(_PENDING, _PENDING),
     Act.REOPEN: Move(Status.CANCELLED, _PENDING),
+    Act.REVIVE: Move(Status.CANCELLED, _PENDING, confirmed=False),
 }
 _SAYS = {
     Status.PENDING: "This consultation has not begun.",
