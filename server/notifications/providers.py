@@ -74,7 +74,6 @@ async def post_outside(
     *,
     data: bytes | Mapping[str, str],
     headers: Mapping[str, str] | None = None,
-    auth: aiohttp.BasicAuth | None = None,
     public_only: bool = False,
 ) -> Posted:
     """POST to a provider: no redirects, twenty seconds, the first 64 KiB of its answer. Raises TryAgain."""
@@ -82,7 +81,7 @@ async def post_outside(
     try:
         async with (
             aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=SECONDS)) as http,
-            http.post(url, data=data, headers=headers, auth=auth, allow_redirects=False) as answer,
+            http.post(url, data=data, headers=headers, allow_redirects=False) as answer,
         ):
             return Posted(answer.status, await answer.content.read(MOST_BYTES))
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
