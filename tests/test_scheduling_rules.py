@@ -323,3 +323,21 @@ async def test_a_calendar_shows_its_doctor_what_is_booked_leave_and_extra_hours(
     ]
     assert (len(answer.json["leave"]), len(answer.json["extra_hours"])) == (1, 1)
     assert answer.json["time_zone"] == "Asia/Kolkata"
+
+
+async def test_booking_obeys_the_doctors_notice_and_daily_limit_of_now(cast: Cast) -> None:
+    """B9: the list is old, the rules are new; and of two for the last place of a day one gets it."""
+    near = (await cast.slots_of(cast.dr_rao, from_hours=2))[0]
+    await set_rules(cast.dr_rao, "00:00", "24:00", lead_minutes=24 * 60, daily_limit=1)
+    late = await cast.asha.post("/consultations", slot_id=near["id"])
+    assert (late.status, late.code) == (409, "too-late-to-book")
+    day = [
+        item for item in await slots_of(cast, cast.dr_rao) if at(item).astimezone(INDIA).date() == midnight(3).date()
+    ]
+    answers = await asyncio.gather(
+        cast.asha.post("/consultations", slot_id=day[1]["id"]), cast.vik.post("/consultations", slot_id=day[5]["id"])
+    )
+    assert sorted(answer.status for answer in answers) == [201, 409]
+    assert [answer.code for answer in answers if answer.status == 409] == ["doctor-day-full"]
+    booked = "select count(*) from availability_slots where doctor_id = $1 and status = 'BOOKED'"
+    assert await cast.house.value(booked, cast.dr_rao.me["doctor_id"]) == 1
