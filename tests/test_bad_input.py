@@ -50,6 +50,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "weekly": [{"weekday": 1, "from": "09:00", "to": "12:00"}],
     },
     "take_leave": {"from": "2031-01-01T00:00:00Z", "to": "2031-01-02T00:00:00Z"},
+    "add_extra_hours": {"from": "2031-01-01T09:00:00Z", "to": "2031-01-01T12:00:00Z"},
     "join_waitlist": {"doctor_id": str(uuid4()), "from": "2031-01-01T00:00:00Z", "to": "2031-01-02T00:00:00Z"},
     "book_slot": {"slot_id": str(uuid4())},
     "cancel_booking": {},

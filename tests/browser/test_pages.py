@@ -60,7 +60,7 @@ async def test_pages_of_a_patient(up: Running, chromium: Browser, language: str)
 
 async def test_pages_of_a_doctor(up: Running, chromium: Browser, language: str) -> None:
     async with meeting(up.base, chromium, "patient4", "doctor1") as met:
-        paths = ["/queue", "/hours", "/account", "/security", f"/consultations/{met.id}"]
+        paths = ["/queue", "/hours", "/calendar", "/account", "/security", f"/consultations/{met.id}"]
         await look_at(await met.doctor.context(chromium), up.base, paths, language, axe=[paths[0], paths[-1]])
 
 
