@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from server.booking import CancelBooking, cancel_booking, hold_daily_limit
-from server.booking.queries import an_opening, book
+from server.booking import BookSlot, CancelBooking, book_slot, cancel_booking, hold_daily_limit
 from server.booking.terms import steps
+from server.consultations import Consultation
 from server.core.clock import utc_now
 from server.core.ids import PatientId, SlotId
 from server.core.settings import Settings
@@ -172,21 +173,23 @@ async def test_moving_is_refused_with_a_reason_of_its_own(cast: Cast) -> None:
 
 async def test_parallel_bookings_do_not_pass_the_daily_limit(cast: Cast) -> None:
     settings = cast.house.settings.model_copy(update={"daily_limit": 2})
-    row = await cast.house.sql("select id, n from patients where id = $1", cast.asha.me["patient_id"])
-    actor = Actor(role=Role.PATIENT, patient_id=PatientId(row[0]["id"]), patient_n=row[0]["n"])
+    database = cast.house.server.database
+    [row] = await cast.house.sql("select id, n, user_id from patients where id = $1", cast.asha.me["patient_id"])
+    patient_id = PatientId(row["id"])
+    actor = Actor(role=Role.PATIENT, user_id=row["user_id"], patient_id=patient_id, patient_n=row["n"])
+
+    async def once(tx: Tx, slot_id: str) -> Consultation:
+        await tx.begin()
+        await hold_daily_limit(tx, patient_id, settings)
+        ask = BookSlot(slot_id=SlotId(UUID(slot_id)))
+        return await book_slot(tx, ask, cipher=database.cipher, settings=settings)
+
     slots = await cast.slots_of(cast.dr_rao, 8)
-
-    async def once(tx: Tx, slot_id: SlotId) -> bool:
-        await hold_daily_limit(tx, PatientId(row[0]["id"]), settings)
-        return (await book(tx, an_opening(tx, slot_id, settings), settings))["version"] is not None
-
     done = await asyncio.gather(
-        *(
-            cast.house.server.database.write(lambda tx, slot=slot: once(tx, SlotId(slot["id"])), actor=actor)
-            for slot in slots
-        )
+        *(database.write(lambda tx, id_=slot["id"]: once(tx, id_), actor=actor, at_once=True) for slot in slots),
+        return_exceptions=True,
     )
-    assert sum(done) == 2
+    assert Counter(type(one).__name__ for one in done) == {"Consultation": 2, "DailyLimit": 6}
 
 
 async def walk_ins(doctor: Client) -> str:
