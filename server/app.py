@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 import realtime
 import web as pages
@@ -45,6 +46,8 @@ log = logging.getLogger(__name__)
 API = "/api/v1"
 VERSION = "0.1.0"
 DRAIN_SECONDS = 12
+REQUESTS_SECONDS = 4  # for what is still being sent to us when the sockets have gone
+END_SECONDS = 1
 
 
 class CannotListen(Exception):
@@ -136,8 +139,14 @@ async def serve(settings: Settings, *, only: str | None = None, sock: socket.soc
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with open_server(settings, only=only) as server:
+        underway = Underway()
+        server.app.middlewares.insert(0, underway.count)
         runner = web.AppRunner(
-            server.app, access_log=None, keepalive_timeout=15, handler_cancellation=False, shutdown_timeout=3
+            server.app,
+            access_log=None,
+            keepalive_timeout=15,
+            handler_cancellation=False,
+            shutdown_timeout=END_SECONDS,
         )
         await runner.setup()
         site = _site(runner, settings, sock)
@@ -155,7 +164,37 @@ async def serve(settings: Settings, *, only: str | None = None, sock: socket.soc
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 await server.realtime.drain()
+        # aiohttp reads nothing any more once it cleans up: an upload that is under way comes to its end before.
+        await underway.ended(REQUESTS_SECONDS)
         await runner.cleanup()
+
+
+class Underway:
+    """Requests that have come and are not answered yet."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+        @web.middleware
+        async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self._count += 1
+            self._none.clear()
+            try:
+                return await handler(request)
+            finally:
+                self._count -= 1
+                if not self._count:
+                    self._none.set()
+
+        self.count = count
+
+    async def ended(self, seconds: float) -> None:
+        """Wait for their end, so many seconds at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._none.wait()
 
 
 def _site(runner: web.AppRunner, settings: Settings, sock: socket.socket | None) -> web.BaseSite:

@@ -104,6 +104,8 @@ class Watcher:
     token: str = ""
     address: str = "127.0.0.1"
     keeps_numbers: bool = True
+    elsewhere: str = ""
+    """Where it goes after a goodbye, as a balancer would send it."""
     firsts: dict[str, int] = field(default_factory=dict[str, int])
     offsets: dict[str, int] = field(default_factory=dict[str, int])
     got: dict[str, list[Got]] = field(default_factory=lambda: defaultdict[str, list[Got]](list))
@@ -175,6 +177,7 @@ class Watcher:
         elif name == "bye":
             self.byes.append((time.time(), message))
             self._pause = message["after_ms"] / 1000
+            self.base = self.elsewhere or self.base
 
     def _ask(self, room: str) -> None:
         if self.socket is None or room in self._calls.values():
