@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-import asyncpg
 from asyncpg import Record
 
 from server.booking import queries
@@ -16,8 +14,8 @@ from server.booking.problems import (
     BeyondHorizon,
     ConsentWithdrawn,
     DailyLimit,
+    DoctorDayFull,
     NotVerified,
-    PatientBusy,
     SlotPassed,
     SlotTaken,
     TooLate,
@@ -34,11 +32,12 @@ from server.consultations import (
 )
 from server.core.cipher import Cipher, Place
 from server.core.errors import NotFound
-from server.core.idempotency import judge, take_key
-from server.core.ids import SlotId
+from server.core.idempotency import answer_again
+from server.core.ids import ConsultationId, PaymentId, SlotId, new_id
 from server.core.settings import Settings
 from server.core.tx import Tx
-from server.scheduling import PublicSlot, SlotChanged, SlotStatus, bookable_from, next_free_slots
+from server.payments import HOUSE, hold_until
+from server.scheduling import PublicSlot, SlotChanged, SlotStatus, next_free_slots, takes_place
 
 ALTERNATIVES = 5
 
@@ -46,73 +45,112 @@ ALTERNATIVES = 5
 async def book_slot(tx: Tx, ask: BookSlot, *, cipher: Cipher, settings: Settings) -> Consultation:
     """Book a free slot for the patient who asks; asking is the consent to a teleconsultation, unless withdrawn.
 
-    Of any number of callers at once one gets the slot: the update's own condition decides. Asking again for a slot
-    that the patient holds unpaid answers with that consultation (HeldAlready, 200). A free consultation is confirmed
-    at once. Raises SlotTaken with `alternatives`, SlotPassed, TooLate, BeyondHorizon, DailyLimit, PatientBusy,
-    ConsentWithdrawn, NotVerified; NotFound for a slot that does not exist.
+    It acts at once: a look, then one write whose condition decides among any number of callers. Asking again for a
+    slot that the patient holds unpaid answers with that consultation (HeldAlready, 200). A free consultation is
+    confirmed at once. Raises SlotTaken with `alternatives`, SlotPassed, TooLate, BeyondHorizon, DailyLimit,
+    DoctorDayFull, PatientBusy, ConsentWithdrawn, NotVerified; NotFound for a slot that does not exist.
     """
-    opening = queries.an_opening(tx, ask.slot_id, settings)
-    if ask.reason is not None:
-        place = Place("consultations", "reason", opening.consultation_id)
-        opening = replace(opening, reason=await cipher.seal(tx, opening.patient_id, place, ask.reason))
-    try:
-        row = await queries.book(tx, opening, settings)
-    except asyncpg.ExclusionViolationError:
-        raise PatientBusy from None
+    found = await queries.look(tx, ask.slot_id)
     if tx.key is not None:
-        judge(tx.key, row, cipher)
-    if row["version"] is None:
-        if tx.key is not None:
-            # The key's first request may have committed between this statement's snapshot and its lock: look again.
-            await take_key(tx, cipher)
-        return await _answer_a_loser(tx, opening, row, settings)
-    booked = _opened(opening, row, tx.now)
-    name = await cipher.open(tx, row["user_id"], Place("users", "name", row["user_id"]), row["name"])
-    tx.emit(SlotChanged(doctor_id=booked.doctor_id, slot=_slot(ask.slot_id, booked, row["version"])))
-    tx.emit(QueueChanged(doctor_id=booked.doctor_id, entry=_entry(tx, booked, name, row["time_zone"])))
+        answer_again(tx.key, found, cipher)
+    _refuse(found, tx.now, settings)
+    if not _is_free(found):
+        return await _answer_a_loser(tx, ask.slot_id, found, settings)
+    if settings.bookings_a_day > 0 and await queries.booked_today(tx) >= settings.bookings_a_day:
+        raise DailyLimit
+    if found["daily_limit"] is not None:
+        await tx.begin()
+        if not await takes_place(tx, found["doctor_id"], ask.slot_id, found["start_time"]):
+            raise DoctorDayFull
+    opening = await _opening(tx, ask, found, cipher, settings)
+    booked = _opened(opening)
+    name = await cipher.open(tx, found["user_id"], Place("users", "name", found["user_id"]), found["name"])
+    queries.book(tx, opening, consents=found["consents"] is not None)
+    tx.emit(SlotChanged(doctor_id=booked.doctor_id, slot=_slot(ask.slot_id, booked, opening.version + 1)))
+    tx.emit(QueueChanged(doctor_id=booked.doctor_id, entry=_entry(tx, booked, name, found["time_zone"])))
     tx.emit(ConsultationBooked(consultation_id=booked.id))
     if booked.confirmed_at is not None:
         tx.emit(ConsultationConfirmed(consultation_id=booked.id))
     return booked
 
 
-async def _answer_a_loser(tx: Tx, opening: Opening, row: Record, settings: Settings) -> Consultation:
-    """Why the statement did nothing; or what the patient holds already."""
-    if row["slot_id"] is None or row["user_id"] is None:
+def _is_free(found: Record) -> bool:
+    """Whether the slot can be had by this patient: free, and not kept for somebody who waits."""
+    return found["slot_status"] == SlotStatus.AVAILABLE and not found["kept"]
+
+
+def _refuse(found: Record, now: datetime, settings: Settings) -> None:
+    """What waiting would not change."""
+    if found["slot_id"] is None or found["user_id"] is None:
         raise NotFound
-    if not (row["verified"] or settings.demo):
+    if not (found["verified"] or settings.demo):
         raise NotVerified
-    if row["consents"] is False:
+    if found["consents"] is False:
         raise ConsentWithdrawn
-    if row["passed"]:
+    begins: datetime = found["start_time"]
+    if begins <= now:
         raise SlotPassed
-    held = await queries.held_unpaid(tx, opening.slot_id, opening.patient_id)
-    if held is not None:
-        # model_construct: a value that was checked as a Consultation, under its other name.
-        return HeldAlready.model_construct(**dict(await consultation(tx, held)))
-    if row["slot_status"] == SlotStatus.AVAILABLE:
-        if row["too_late"]:
+    if found["slot_status"] == SlotStatus.AVAILABLE:
+        if begins <= now + timedelta(minutes=max(settings.lead, found["lead_minutes"])):
             raise TooLate
-        if row["beyond_horizon"]:
+        if begins > now + timedelta(days=found["horizon_days"]):
             raise BeyondHorizon
-        if 0 < settings.bookings_a_day <= row["booked_today"]:
-            raise DailyLimit
-    after = bookable_from(tx.now, settings)
-    raise SlotTaken(alternatives=await next_free_slots(tx, row["doctor_id"], after, ALTERNATIVES))
 
 
-def _opened(opening: Opening, row: Record, now: datetime) -> Consultation:
-    free = row["fee_minor"] == 0
+async def _answer_a_loser(tx: Tx, slot_id: SlotId, found: Record, settings: Settings) -> Consultation:
+    """What the patient holds already, or what else is free."""
+    if found["patient_n"] == tx.actor.patient_n and tx.actor.patient_id is not None:
+        held = await queries.held_unpaid(tx, slot_id, tx.actor.patient_id)
+        if held is not None:
+            # model_construct: a value that was checked as a Consultation, under its other name.
+            return HeldAlready.model_construct(**dict(await consultation(tx, held)))
+    after = tx.now + timedelta(minutes=max(settings.lead, found["lead_minutes"]))
+    raise SlotTaken(alternatives=await next_free_slots(tx, found["doctor_id"], after, ALTERNATIVES))
+
+
+async def _opening(tx: Tx, ask: BookSlot, found: Record, cipher: Cipher, settings: Settings) -> Opening:
+    """All that is to be written: ids made, the reason sealed."""
+    assert tx.actor.patient_id is not None
+    assert tx.actor.patient_n is not None
+    consultation_id = ConsultationId(new_id(tx.now))
+    reason = None
+    if ask.reason is not None:
+        place = Place("consultations", "reason", consultation_id)
+        reason = await cipher.seal(tx, tx.actor.patient_id, place, ask.reason)
+    return Opening(
+        now=tx.now,
+        slot_id=ask.slot_id,
+        version=found["version"],
+        doctor_id=found["doctor_id"],
+        start_time=found["start_time"],
+        end_time=found["end_time"],
+        fee_minor=found["fee_minor"],
+        currency=found["currency"],
+        patient_id=tx.actor.patient_id,
+        patient_n=tx.actor.patient_n,
+        language=found["language"],
+        provider=HOUSE if found["fee_minor"] == 0 else settings.gateway,
+        meeting_link=f"{settings.public_url}/consultations/{consultation_id}",
+        reason=reason,
+        consultation_id=consultation_id,
+        payment_id=PaymentId(new_id(tx.now)),
+        entry_id=new_id(tx.now),
+        consent_id=new_id(tx.now),
+        expires_at=None if found["fee_minor"] == 0 else hold_until(tx.now, settings),
+    )
+
+
+def _opened(opening: Opening) -> Consultation:
     return Consultation(
         id=opening.consultation_id,
         status=Status.PENDING,
         slot_id=opening.slot_id,
-        doctor_id=row["doctor_id"],
+        doctor_id=opening.doctor_id,
         patient_id=opening.patient_id,
-        start_time=row["start_time"],
-        end_time=row["end_time"],
+        start_time=opening.start_time,
+        end_time=opening.end_time,
         meeting_link=opening.meeting_link,
-        confirmed_at=now if free else None,
+        confirmed_at=opening.confirmed_at,
         checked_in_at=None,
         called_at=None,
         started_at=None,
@@ -120,11 +158,11 @@ def _opened(opening: Opening, row: Record, now: datetime) -> Consultation:
         ended_as=None,
         payment=ConsultationPayment(
             id=opening.payment_id,
-            status="captured" if free else "pending",
-            amount=row["fee_minor"],
-            currency=row["currency"],
-            checkout_url=None if free else f"/checkout/{opening.payment_id}",
-            expires_at=None if free else opening.expires_at,
+            status=opening.payment_status,
+            amount=opening.fee_minor,
+            currency=opening.currency,
+            checkout_url=None if opening.free else f"/checkout/{opening.payment_id}",
+            expires_at=opening.expires_at,
         ),
     )
 

@@ -1,105 +1,113 @@
-"""SQL of booking: the one statement that books, and a look at what a slot's patient holds.
+"""SQL of booking: a look, and the one statement that books.
 
-Booking owns no table. Everywhere else the tables' owners write them; here slot, consultation, payment, ledger entry
-and consent are folded into one statement, because each booking is one round trip less a write, and bookings a second
-are what the benchmark watches. The rules it checks are read in the same snapshot.
+Booking owns no table. Everywhere else the tables' owners write them; here
+slot, consultation, payment, ledger entry and consent are folded into one statement, joined with the flush, because
+bookings a second are what the benchmark watches.
 """
 
 from __future__ import annotations
 
+import functools
+import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import asyncpg
 from asyncpg import Record
 
-from server.core.ids import ConsultationId, PatientId, PaymentId, SlotId, made_at, new_id
-from server.core.settings import Settings
-from server.core.tx import IdempotencyKey, Tx
-from server.payments import HOUSE, hold_until
-from server.scheduling import bookable_from
+from server.booking.problems import PatientBusy
+from server.consultations import PaymentStatus
+from server.core.errors import Problem
+from server.core.ids import ConsultationId, DoctorId, PatientId, PaymentId, SlotId, made_at
+from server.core.outbox import at_once
+from server.core.tx import LastWord, Tx
 
 CONSENT = "teleconsultation"
 CONSENT_VERSION = "1"
 
-# `key` answers as TAKE_KEY of core/idempotency does. Only where the key was got and every rule holds does `allowed`
-# have its row, and without it nothing is written. The update's own condition decides among any number at once.
-# MATERIALIZED: the lock must be tried once, whatever reads it.
-BOOK = """
-    with key as materialized (
-        select case when $3::text is null then true
-                    else pg_try_advisory_xact_lock(hashtextextended($1::text || '|' || $2::text || '|' || $3, 0))
-               end as got, k.body_hash, k.status, k.reply
-          from (select 1) as one
-          left join idempotency_keys k on k.owner = $1 and k.route = $2 and k.key = $3
-    ), slot as (
-        select s.id, s.doctor_id, s.start_time, s.status, d.fee_minor, d.currency, d.time_zone,
-               s.start_time <= $5::timestamptz as passed,
-               s.start_time <= $6::timestamptz as too_late,
-               s.start_time > $5::timestamptz + make_interval(days => d.horizon_days) as beyond_horizon
-          from availability_slots s
-          join doctors d on d.id = s.doctor_id and d.verified_at is not null
-         where s.id = $4::uuid
-    ), patient as (
-        select u.id as user_id, u.name, u.language, u.email_verified_at is not null as verified,
-               (select bool_or(c.withdrawn_at is null) from consents c
-                 where c.patient_id = p.id and c.purpose = $14::text) as consents,
-               case when $12::int > 0 then (
-                   select count(*) from consultations c
-                    where c.patient_id = p.id and c.created_at >= $13::timestamptz
-                       and c.ended_as is distinct from 'unpaid'
-               ) else 0 end as booked_today
-          from patients p join users u on u.id = p.user_id
-         where p.id = $7::uuid
-    ), allowed as (
-        select slot.id, slot.fee_minor, slot.currency, patient.consents, patient.language
-          from key, slot, patient
-         where key.got and key.reply is null
-           and not slot.passed and not slot.too_late and not slot.beyond_horizon
-           and (patient.verified or $11::boolean) and coalesce(patient.consents, true)
-           and ($12::int = 0 or patient.booked_today < $12::int)
-    ), taken as (
+# What is true before anything is written: the key's earlier answer, the slot and its doctor, the patient.
+LOOK = """
+    select k.body_hash, k.status, k.reply,
+           s.id as slot_id, s.doctor_id, s.start_time, s.end_time, s.status as slot_status, s.version, s.patient_n,
+           s.offered_until > $5::timestamptz and s.offered_n is distinct from $6::int as kept,
+           d.fee_minor, d.currency, d.time_zone, d.lead_minutes, d.horizon_days, d.daily_limit,
+           u.id as user_id, u.name, u.language, u.email_verified_at is not null as verified,
+           (select bool_or(c.withdrawn_at is null) from consents c
+             where c.patient_id = p.id and c.purpose = $8::text) as consents
+      from (select 1) as one
+      left join idempotency_keys k on k.owner = $1 and k.route = $2 and k.key = $3
+      left join (availability_slots s join doctors d on d.id = s.doctor_id and d.verified_at is not null)
+             on s.id = $4::uuid
+      left join (patients p join users u on u.id = p.user_id) on p.id = $7::uuid
+"""
+# Two bookings of one patient at once must not both count only themselves.
+HOLD_PATIENT = "select pg_advisory_xact_lock(hashtextextended('bookings a day|' || $1::text, 0))"
+BOOKED_TODAY = """
+    select count(*) from consultations c
+     where c.patient_id = $1 and c.created_at >= $2 and c.ended_as is distinct from 'unpaid'
+"""
+
+# The write, in parts, since a part that has nothing to do still costs its set-up. The update's own condition decides
+# among any number at once: the slot must be as the look found it.
+TAKEN = """
+    taken as (
         update availability_slots s
-           set status = 'BOOKED', consultation_id = $9::uuid, patient_n = $8::int, version = version + 1,
-               fee_minor = allowed.fee_minor, currency = allowed.currency
-          from allowed
-         where s.id = allowed.id and s.status = 'AVAILABLE'
-        returning s.doctor_id, s.start_time, s.end_time, s.version, s.fee_minor, s.currency
-    ), opened as (
-        insert into consultations (id, created_at, patient_id, doctor_id, slot_id, meeting_link, start_time, end_time,
-                                   reason, confirmed_at)
-        select $9::uuid, $10::timestamptz, $7::uuid, doctor_id, $4::uuid, $15::text, start_time, end_time,
-               $16::bytea, case when fee_minor = 0 then $5::timestamptz end
-          from taken
+           set status = 'BOOKED', consultation_id = {consultation_id}::uuid, patient_n = {patient_n}::int,
+               version = version + 1, fee_minor = {fee_minor}::bigint, currency = {currency}::text
+          from key
+         where key.got and s.id = {slot_id}::uuid and s.status = 'AVAILABLE' and s.version = {version}::int
+        returning s.id
     ), priced as (
         insert into payments (id, consultation_id, patient_id, amount_minor, currency, status, provider,
                               expires_at, created_at)
-        select $17::uuid, $9::uuid, $7::uuid, fee_minor, currency,
-               case when fee_minor = 0 then 'captured' else 'pending' end,
-               case when fee_minor = 0 then $19::text else $20::text end,
-               case when fee_minor > 0 then $18::timestamptz end, $5::timestamptz
+        select {payment_id}::uuid, {consultation_id}::uuid, {patient_id}::uuid, {fee_minor}::bigint, {currency}::text,
+               {payment_status}::text, {provider}::text, {expires_at}::timestamptz, {now}::timestamptz
           from taken
-    ), entered as (
+    ),"""
+ENTERED = """
+    entered as (
         insert into payment_entries (id, payment_id, kind, amount_minor, provider, provider_payment, created_at)
-        select $21::uuid, $17::uuid, 'captured', 0, $19::text, $17::uuid::text, $5::timestamptz
-          from taken where fee_minor = 0
-    ), agreed as (
+        select {entry_id}::uuid, {payment_id}::uuid, 'captured', 0, {provider}::text, {payment_id}::uuid::text,
+               {now}::timestamptz
+          from taken
+    ),"""
+AGREED = """
+    agreed as (
         insert into consents (id, patient_id, purpose, text_version, language, channel, given_at)
-        select $22::uuid, $7::uuid, $14::text, $23::text, allowed.language, 'booking', $5::timestamptz
-          from taken, allowed
-         where allowed.consents is null
+        select {consent_id}::uuid, {patient_id}::uuid, {purpose}::text, {text_version}::text, {language}::text,
+               'booking', {now}::timestamptz
+          from taken
         on conflict do nothing
+    ),"""
+DONE = """
+    done as (
+        insert into consultations (id, created_at, patient_id, doctor_id, slot_id, meeting_link, start_time, end_time,
+                                   reason, confirmed_at)
+        select {consultation_id}::uuid, {created_at}::timestamptz, {patient_id}::uuid, {doctor_id}::uuid, id,
+               {meeting_link}::text, {start_time}::timestamptz, {end_time}::timestamptz, {reason}::bytea,
+               {confirmed_at}::timestamptz
+          from taken
+        returning id
     )
-    select key.got, key.body_hash, key.status, key.reply,
-           slot.id as slot_id, slot.status as slot_status, slot.doctor_id, slot.passed, slot.too_late,
-           slot.beyond_horizon, slot.time_zone, patient.user_id, patient.name, patient.verified, patient.consents,
-           patient.booked_today, taken.start_time, taken.end_time, taken.version, taken.fee_minor, taken.currency
-      from key
-      left join slot on true
-      left join patient on true
-      left join taken on true
 """
+
+
+@functools.cache
+def statement(*, free: bool, consents: bool) -> tuple[str, tuple[str, ...]]:
+    """The write for one case, as one statement with the flush; and whose values its parameters are, in order."""
+    parts = [TAKEN]
+    if free:
+        parts.append(ENTERED)
+    if not consents:
+        parts.append(AGREED)
+    text = "".join([*parts, DONE])
+    names = tuple(dict.fromkeys(re.findall(r"{(\w+)}", text)))
+    places = {name: f"${number}" for number, name in enumerate(names, 1)}
+    return at_once(text.format_map(places), len(names)), names
+
+
 HELD = """
     select c.id
       from availability_slots s
@@ -111,74 +119,82 @@ PATIENT_NUMBER = "select n from patients where id = $1"
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What is known before the statement: ids made, reason sealed."""
+    """What a booking writes: ids made, the reason sealed, the rest as the look found it. Fields name parameters."""
 
-    consultation_id: ConsultationId
-    payment_id: PaymentId
+    now: datetime
     slot_id: SlotId
+    version: int
+    doctor_id: DoctorId
+    start_time: datetime
+    end_time: datetime
+    fee_minor: int
+    currency: str
     patient_id: PatientId
     patient_n: int
+    language: str
+    provider: str
     meeting_link: str
     reason: bytes | None
-    expires_at: datetime
+    consultation_id: ConsultationId
+    payment_id: PaymentId
+    entry_id: UUID
+    consent_id: UUID
+    expires_at: datetime | None
+    purpose: str = CONSENT
+    text_version: str = CONSENT_VERSION
+
+    @property
+    def free(self) -> bool:
+        """Whether there is nothing to pay: then it is confirmed in its booking."""
+        return self.fee_minor == 0
 
     @property
     def created_at(self) -> datetime:
         """The id's own millisecond."""
         return made_at(self.consultation_id)
 
+    @property
+    def confirmed_at(self) -> datetime | None:
+        """The moment of the booking where there is nothing to pay."""
+        return self.now if self.free else None
 
-def an_opening(tx: Tx, slot_id: SlotId, settings: Settings) -> Opening:
-    """Ids and times of a booking that the acting patient is about to try."""
-    assert tx.actor.patient_id is not None
-    assert tx.actor.patient_n is not None
-    consultation_id = ConsultationId(new_id(tx.now))
-    return Opening(
-        consultation_id=consultation_id,
-        payment_id=PaymentId(new_id(tx.now)),
-        slot_id=slot_id,
-        patient_id=tx.actor.patient_id,
-        patient_n=tx.actor.patient_n,
-        meeting_link=f"{settings.public_url}/consultations/{consultation_id}",
-        reason=None,
-        expires_at=hold_until(tx.now, settings),
-    )
+    @property
+    def payment_status(self) -> PaymentStatus:
+        """How its payment begins."""
+        return "captured" if self.free else "pending"
 
 
-async def book(tx: Tx, opening: Opening, settings: Settings) -> Record:
-    """Try to book: key, rules, slot, consultation, payment, consent. `version` is null where nothing was done.
-
-    Raises asyncpg.ExclusionViolationError when the patient has another consultation then.
-    """
-    key: IdempotencyKey | None = tx.key
+async def look(tx: Tx, slot_id: SlotId) -> Record:
+    """What is true of the caller's idempotency key, the slot and the patient; null where one of them is not."""
     row = await tx.conn.fetchrow(
-        BOOK,
-        key.owner if key else None,
-        key.route if key else None,
-        key.key if key else None,
-        opening.slot_id,
+        LOOK,
+        tx.key.owner if tx.key else None,
+        tx.key.route if tx.key else None,
+        tx.key.key if tx.key else None,
+        slot_id,
         tx.now,
-        bookable_from(tx.now, settings),
-        opening.patient_id,
-        opening.patient_n,
-        opening.consultation_id,
-        opening.created_at,
-        settings.demo,
-        settings.bookings_a_day,
-        _day_began(tx),
+        tx.actor.patient_n,
+        tx.actor.patient_id,
         CONSENT,
-        opening.meeting_link,
-        opening.reason,
-        opening.payment_id,
-        opening.expires_at,
-        HOUSE,
-        settings.gateway,
-        new_id(tx.now),
-        new_id(tx.now),
-        CONSENT_VERSION,
     )
     assert row is not None
     return row
+
+
+async def booked_today(tx: Tx) -> int:
+    """How many consultations the acting patient has booked since their midnight; nobody else counts until the end."""
+    await tx.begin()
+    await tx.conn.execute(HOLD_PATIENT, str(tx.actor.patient_id))
+    midnight = datetime.combine(tx.now.astimezone(zone := ZoneInfo(tx.actor.time_zone)).date(), time(), zone)
+    count: int = await tx.conn.fetchval(BOOKED_TODAY, tx.actor.patient_id, midnight)
+    return count
+
+
+def book(tx: Tx, opening: Opening, *, consents: bool) -> None:
+    """Leave the write as the transaction's last word. A patient who is elsewhere then is refused as PatientBusy."""
+    text, names = statement(free=opening.free, consents=consents)
+    refusals: dict[type[Exception], type[Problem]] = {asyncpg.ExclusionViolationError: PatientBusy}
+    tx.last = LastWord(text, [getattr(opening, name) for name in names], refusals)
 
 
 async def held_unpaid(tx: Tx, slot_id: SlotId, patient_id: PatientId) -> ConsultationId | None:
@@ -191,8 +207,3 @@ async def patient_number(tx: Tx, patient_id: PatientId) -> int:
     """The small number that a slot keeps of its patient."""
     number: int = await tx.conn.fetchval(PATIENT_NUMBER, patient_id)
     return number
-
-
-def _day_began(tx: Tx) -> datetime:
-    local = tx.now.astimezone(ZoneInfo(tx.actor.time_zone))
-    return local.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -52,7 +52,7 @@ def routes(cipher: Cipher, settings: Settings) -> list[Route]:
             access=as_patient,
             scope="booking:write",
             budget=BOOKING,
-            idempotent=Idempotent.INSIDE,
+            idempotent=Idempotent.AT_ONCE,
             lock="slot:{slot_id}",
             raises=[
                 SlotTaken,

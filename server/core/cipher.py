@@ -35,8 +35,10 @@ LOAD_KEY = """
     select wrapped, wrapped_by, xmin::text = (pg_current_xact_id_if_assigned()::text::bigint % 4294967296)::text as mine
       from data_keys where owner_id = $1
 """
+# Says itself who acts: in an operation that acts at once it is a transaction of its own.
 SAVE_KEY = """
-    insert into data_keys (owner_id, wrapped, wrapped_by, created_at) values ($1, $2, $3, $4)
+    with act as materialized (select set_config('amrutam.tx', $5, true))
+    insert into data_keys (owner_id, wrapped, wrapped_by, created_at) select $1, $2, $3, $4 from act
     on conflict (owner_id) do nothing
 """
 
@@ -131,7 +133,7 @@ class Cipher:
             if not make:
                 raise Unreadable("there is no key for this owner")
             fresh = AESGCM.generate_key(256)
-            await tx.conn.execute(SAVE_KEY, owner, self._wrap(fresh, owner), self._current.hex(), tx.now)
+            await tx.conn.execute(SAVE_KEY, owner, self._wrap(fresh, owner), self._current.hex(), tx.now, tx.act)
             row = await tx.conn.fetchrow(LOAD_KEY, owner)
             assert row is not None
         if row["wrapped"] is None:

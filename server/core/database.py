@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
@@ -25,7 +24,7 @@ from server.core.cipher import Cipher
 from server.core.clock import Clock
 from server.core.errors import OutcomeUnknown, Problem, Unavailable
 from server.core.idempotency import Replay, body_hash, take_key
-from server.core.outbox import Frame, StoredReply
+from server.core.outbox import Frame, Stale, StoredReply
 from server.core.publish import Publisher
 from server.core.settings import Settings
 from server.core.tx import SYSTEM, Actor, IdempotencyKey, Run, Tx
@@ -37,8 +36,10 @@ Body = Callable[[Tx], Awaitable[R]]
 Encode = Callable[[Any], StoredReply]
 
 TRIES = 5
-# What another try can mend: deadlock, serialization, a plan that a migration made invalid, a pooled session's end.
+# What another try can mend: deadlock, serialization, a plan that a migration made invalid, a pooled session's end,
+# and what had changed between an operation's look and its write.
 RETRYABLE = (
+    Stale,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.InvalidCachedStatementError,
@@ -55,7 +56,6 @@ AWAY = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InternalClientError,
 )
-_SAFE = re.compile(r"[A-Za-z0-9_.:+-]{0,80}")
 
 
 class Superuser(Exception):
@@ -114,11 +114,17 @@ class Database:
         source: str = "rest",
         key: IdempotencyKey | None = None,
         encode: Encode | None = None,
+        at_once: bool = False,
     ) -> R:
-        """Run `body` in a transaction; returning commits, raising rolls back. Retries what another try can mend."""
+        """Run `body` in a transaction; returning commits, raising rolls back. Retries what another try can mend.
+
+        A body that acts `at_once` looks first, each statement for itself, and leaves its one write in `tx.last`: sent
+        joined with the flush it is a transaction of one round trip, and no lock waits for this process in between.
+        """
+        once = self._act_at_once if at_once else self._write_once
         for attempt in range(1, TRIES + 1):
             try:
-                return await self._write_once(body, actor, request_id, source, key, encode)
+                return await once(body, actor, request_id, source, key, encode)
             except RETRYABLE:
                 if attempt == TRIES:
                     raise Unavailable("Too many people want the same thing at once.", retry_after_seconds=1) from None
@@ -146,9 +152,9 @@ class Database:
         frames: list[Frame] = []
         try:
             async with self._turns, self.pool.acquire(timeout=5) as conn:
-                tx = Tx(conn, self.clock(), actor, request_id, replace(key, taken=False) if key else None)
+                tx = Tx(conn, self.clock(), actor, request_id, replace(key, taken=False) if key else None, source)
                 try:
-                    await conn.execute(_begin("begin", tx, source))
+                    await conn.execute(_begin("begin", tx))
                     result = await body(tx)
                     reply = encode(result) if encode is not None and tx.key is not None else None
                     frames = await outbox.flush(tx, self.cipher, reply)
@@ -159,18 +165,49 @@ class Database:
                     await _roll_back(conn)
         except AWAY as error:
             raise _away(error, committing=committing) from error
+        self._publish(tx, frames)
+        return result
+
+    async def _act_at_once(
+        self,
+        body: Body[R],
+        actor: Actor,
+        request_id: str,
+        source: str,
+        key: IdempotencyKey | None,
+        encode: Encode | None,
+    ) -> R:
+        acting = False
+        try:
+            async with self._turns, self.pool.acquire(timeout=5) as conn:
+                own_key = replace(key, taken=False) if key else None
+                tx = Tx(conn, self.clock(), actor, request_id, own_key, source, begun=False)
+                try:
+                    result = await body(tx)
+                    reply = encode(result) if encode is not None and tx.key is not None else None
+                    acting = True
+                    frames = await outbox.act_at_once(tx, self.cipher, reply)
+                    if tx.begun:
+                        await conn.execute("commit")
+                finally:
+                    await _roll_back(conn)
+        except AWAY as error:
+            raise _away(error, committing=acting) from error
+        self._publish(tx, frames)
+        return result
+
+    def _publish(self, tx: Tx, frames: list[Frame]) -> None:
         self.publisher.hand(frames, relay=bool(tx.events))
         self.publisher.tell(tx.events)
-        return result
 
     async def read(self, body: Body[R], *, actor: Actor = SYSTEM, request_id: str = "", source: str = "rest") -> R:
         """Run `body` in a read-only transaction of one snapshot; reads of class 4 are recorded before it returns."""
         for attempt in range(1, TRIES + 1):
             try:
                 async with self._turns, self.pool.acquire(timeout=5) as conn:
-                    tx = Tx(conn, self.clock(), actor, request_id)
+                    tx = Tx(conn, self.clock(), actor, request_id, source=source)
                     try:
-                        await conn.execute(_begin("begin isolation level repeatable read read only", tx, source))
+                        await conn.execute(_begin("begin isolation level repeatable read read only", tx))
                         result = await body(tx)
                         await conn.execute("commit")
                     finally:
@@ -245,10 +282,10 @@ class _Run:
         key: str,
         route: str,
         result: type[M],
-        inside: bool = False,
+        at_once: bool = False,
     ) -> M:
         async def act(tx: Tx) -> M:
-            if not inside:
+            if not at_once:
                 await take_key(tx, self._database.cipher)
             return await operation(tx, ask)
 
@@ -261,6 +298,7 @@ class _Run:
                 source=self._source,
                 key=owned,
                 encode=lambda done: StoredReply(200, done.model_dump_json().encode()),
+                at_once=at_once,
             )
         except Replay as replay:
             return result.model_validate_json(replay.body)
@@ -269,14 +307,9 @@ class _Run:
         return _Run(self._database, actor, self.request_id, self._source, self.key)
 
 
-def _begin(begin: str, tx: Tx, source: str) -> str:
-    """`begin` and the transaction's settings in one message. Values are ours, and checked all the same."""
-    values = (str(tx.actor.user_id or ""), str(tx.actor.role or ""), tx.request_id, source, tx.now.isoformat())
-    for value in values:
-        if not _SAFE.fullmatch(value):
-            raise ValueError("a setting of a transaction has characters that are not ours")
-    # One setting, taken apart by the trail's trigger: five would be five statements to parse at each begin.
-    return f"{begin}; set local amrutam.tx = '{'|'.join(values)}'"
+def _begin(begin: str, tx: Tx) -> str:
+    """`begin` and the transaction's setting in one message. Its values are ours, and were checked all the same."""
+    return f"{begin}; set local amrutam.tx = '{tx.act}'"
 
 
 async def _roll_back(conn: PoolConnectionProxy[Record]) -> None:

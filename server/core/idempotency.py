@@ -68,10 +68,16 @@ async def take_key(tx: Tx, cipher: Cipher) -> None:
 
 def judge(key: IdempotencyKey, row: Record, cipher: Cipher) -> None:
     """What a row with `got, body_hash, status, reply` means for the caller. Raises Replay, KeyReused or InFlight."""
-    if row["reply"] is not None:
-        if row["body_hash"] != key.body_hash:
-            raise KeyReused
-        raise Replay(row["status"], cipher.open_system("reply", row["reply"]))
+    answer_again(key, row, cipher)
     if not row["got"]:
         raise InFlight(retry_after_seconds=1)
     key.taken = True
+
+
+def answer_again(key: IdempotencyKey, row: Record, cipher: Cipher) -> None:
+    """Give the reply that a row with `body_hash, status, reply` holds, if any. Raises Replay or KeyReused."""
+    if row["reply"] is None:
+        return
+    if row["body_hash"] != key.body_hash:
+        raise KeyReused
+    raise Replay(row["status"], cipher.open_system("reply", row["reply"]))

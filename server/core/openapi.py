@@ -175,7 +175,7 @@ def _responses(route: Route) -> dict[str, Any]:
         by_status.setdefault(kind.status, set()).add(kind.code)
     good = {"description": "Done."} | ({"content": _content(route)} if route.result is not type(None) else {})
     responses[str(route.status)] = good
-    if route.status == 201 and route.idempotent is Idempotent.INSIDE:
+    if route.status == 201 and route.idempotent is Idempotent.AT_ONCE:
         responses["200"] = good  # asking again for what one already holds
     for status, codes in sorted(by_status.items()):
         responses[str(status)] = {

@@ -3,40 +3,70 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
+from asyncpg import Record
+
 from server.core.cipher import Cipher
 from server.core.events import EVENTS, Event, Signal
+from server.core.idempotency import InFlight
 from server.core.ids import EventId, new_id
-from server.core.tx import Tx
+from server.core.tx import LastWord, Tx
 
 # One statement for all of it. Rooms are taken in name order (two rooms taken one by one, in different orders by
 # different transactions, deadlock); the row lock of `rooms` makes numbers dense and in commit order.
-FLUSH = """
-    with posted as (
+_PARTS = """
+    posted as (
         insert into outbox (id, name, payload, actor_id, request_id, created_at)
         select id, name, payload, $4, $5, $6 from unnest($1::uuid[], $2::text[], $3::bytea[]) as e (id, name, payload)
-    ), taken as (
+         where {done}
+    ), numbered as (
         insert into rooms (name, seq)
-        select room, count(*) from unnest($7::text[]) as wanted (room) group by room order by room
+        select room, count(*) from unnest($7::text[]) as wanted (room) where {done} group by room order by room
         on conflict (name) do update set seq = rooms.seq + excluded.seq
         returning name, seq
     ), logged as (
         insert into room_events (room, number, event_id, type, data, at)
-        select e.room, t.seq - e.behind, e.event_id, e.type, e.data, $6
+        select e.room, n.seq - e.behind, e.event_id, e.type, e.data, $6
           from unnest($7::text[], $8::int[], $9::uuid[], $10::text[], $11::bytea[])
                as e (room, behind, event_id, type, data)
-          join taken t on t.name = e.room
+          join numbered n on n.name = e.room
     ), kept as (
         insert into idempotency_keys (owner, route, key, body_hash, status, reply, created_at)
-        select $12, $13, $14, $15, $16, $17, $6 where $12::text is not null
+        select $12, $13, $14, $15, $16, $17, $6 where $12::text is not null and {done}
     )
-    select name, seq from taken
 """
+FLUSH = f"with {_PARTS.format(done='true')} select name, seq from numbered"  # noqa: S608 - our own text
+_PARAMETERS = 17
+
+
+def at_once(parts: str, parameters: int) -> str:
+    """One statement, its own transaction, of an operation's write and the flush.
+
+    `parts` are CTEs with parameters $1 to $`parameters`. They write only where `key.got`, and the last, `done`, has
+    a row if they did; nothing is flushed otherwise.
+    """
+    flush = re.sub(r"\$(\d+)", lambda m: f"${int(m[1]) + parameters}", _PARTS.format(done="exists (select from done)"))
+    owner, route, key, act = (f"${parameters + n}" for n in (12, 13, 14, _PARAMETERS + 1))
+    return f"""
+    with act as materialized (select set_config('amrutam.tx', {act}, true)),
+    key as materialized (
+        select case when {owner}::text is null then true
+                    else pg_try_advisory_xact_lock(hashtextextended({owner} || '|' || {route} || '|' || {key}, 0))
+               end as got
+          from act
+    ), {parts}, {flush}
+    select key.got, exists (select from done) as done, numbered.name, numbered.seq
+      from key left join numbered on true
+"""  # noqa: S608 - made of our own texts, at import
+
+
+NOTHING = at_once("done as (select from key where key.got)", 0)
 ROOM_OFFSET = "select seq from rooms where name = $1"
 RECORD_READS = """
     insert into audit_logs (id, created_at, actor_id, actor_role, source, request_id, action, table_name,
@@ -87,12 +117,53 @@ def unpack_payload(name: str, payload: bytes, cipher: Cipher) -> Event:
     return EVENTS[name].model_validate_json(cipher.open_system("outbox", payload))
 
 
+class Stale(Exception):
+    """What an operation that acts at once had looked at has changed: it looks again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Flush:
+    """What the flush sends, and the frames that it leads to once the rooms' numbers are known."""
+
+    args: list[Any]
+    entries: list[tuple[str, EventId, str, bytes]]
+    behind: list[int]
+    at: datetime
+
+    def frames(self, rows: list[Record]) -> list[Frame]:
+        heads = {cast(str, row["name"]): cast(int, row["seq"]) for row in rows}
+        return [
+            Frame(room, heads[room] - late, name, data, self.at, event_id)
+            for (room, event_id, name, data), late in zip(self.entries, self.behind, strict=True)
+        ]
+
+
 async def flush(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> list[Frame]:
     """Write everything the transaction collected; the frames are to be published after the commit."""
     if tx.reads:
         await record_reads(tx)
     if not tx.events and reply is None:
         return []
+    wanted = _collected(tx, cipher, reply)
+    return wanted.frames(await tx.conn.fetch(FLUSH, *wanted.args))
+
+
+async def act_at_once(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> list[Frame]:
+    """Write an operation's last word and the flush, all or nothing. Raises Stale, InFlight and the word's refusals."""
+    word = tx.last or LastWord(NOTHING, ())
+    wanted = _collected(tx, cipher, reply)
+    try:
+        rows = await tx.conn.fetch(word.statement, *word.args, *wanted.args, tx.act)
+    except tuple(word.refusals) as error:
+        raise word.refusals[type(error)]() from None
+    if not rows[0]["got"]:
+        raise InFlight(retry_after_seconds=1)
+    if not rows[0]["done"]:
+        raise Stale
+    return wanted.frames(rows)
+
+
+def _collected(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> _Flush:
     ids = [EventId(new_id(tx.now)) for _ in tx.events]
     entries = [
         (room, event_id, event.name, pack(event, cipher))
@@ -105,8 +176,7 @@ async def flush(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> list[Frame
         left[room] -= 1
         behind.append(left[room])
     key = tx.key if reply is not None else None
-    rows = await tx.conn.fetch(
-        FLUSH,
+    args = [
         ids,
         [event.name for event in tx.events],
         [pack_payload(event, cipher) for event in tx.events],
@@ -124,12 +194,8 @@ async def flush(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> list[Frame
         key.body_hash if key else None,
         reply.status if reply else None,
         cipher.seal_system("reply", reply.body) if reply else None,
-    )
-    heads = {cast(str, row["name"]): cast(int, row["seq"]) for row in rows}
-    return [
-        Frame(room, heads[room] - late, name, data, tx.now, event_id)
-        for (room, event_id, name, data), late in zip(entries, behind, strict=True)
     ]
+    return _Flush(args, entries, behind, tx.now)
 
 
 async def room_offset(tx: Tx, room: str) -> int:

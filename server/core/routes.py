@@ -24,11 +24,11 @@ Verify = Callable[[bytes, typing.Mapping[str, str]], typing.Mapping[str, str] | 
 
 
 class Idempotent(Enum):
-    """Whether a call takes an Idempotency-Key: never; always; always, and its own statement takes it."""
+    """Whether a call takes an Idempotency-Key: never; always; always, and it acts at once (Database.write)."""
 
     NO = "no"
     REQUIRED = "required"
-    INSIDE = "inside"
+    AT_ONCE = "at once"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -13,12 +14,14 @@ from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
 from pydantic import BaseModel
 
+from server.core.errors import Problem
 from server.core.events import Event
 from server.core.ids import DoctorId, PatientId, SessionId, UserId
 
 A = TypeVar("A")
 R = TypeVar("R")
 M = TypeVar("M", bound=BaseModel)
+_SAFE = re.compile(r"[A-Za-z0-9_.:+-]{0,80}")
 
 
 class Role(StrEnum):
@@ -77,11 +80,24 @@ class IdempotencyKey:
     taken: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class LastWord:
+    """The one write of an operation that acts at once: sent joined with the flush, as one statement.
+
+    `statement` is what core/outbox's `at_once` made. Where it does nothing, since what was looked at has changed
+    meanwhile, the operation runs again. `refusals` tells what a constraint's error means.
+    """
+
+    statement: str
+    args: Sequence[Any]
+    refusals: Mapping[type[Exception], type[Problem]] = field(default_factory=dict[type[Exception], type[Problem]])
+
+
 @dataclass(slots=True)
 class Tx:
     """One transaction: the connection, the moment it began, who acts, and what it tells the house.
 
-    `key` is there only for an operation whose own statement takes the idempotency key (booking).
+    `key` is there only for an operation that acts at once: it looks the key up itself, and sets `last`.
     """
 
     conn: PoolConnectionProxy[Record]
@@ -89,8 +105,35 @@ class Tx:
     actor: Actor
     request_id: str = ""
     key: IdempotencyKey | None = None
+    source: str = "rest"
     events: list[Event] = field(default_factory=lambda: list[Event]())
     reads: list[Seen] = field(default_factory=lambda: list[Seen]())
+    last: LastWord | None = None
+    begun: bool = True
+
+    async def begin(self) -> None:
+        """In an operation that acts at once: hold from here on to the end what is locked, as any other does."""
+        if not self.begun:
+            await self.conn.execute(f"begin; set local amrutam.tx = '{self.act}'")
+            self.begun = True
+
+    @property
+    def act(self) -> str:
+        """Who acts, for the audit trail's trigger: the value of the transaction's one setting, `amrutam.tx`.
+
+        One setting, taken apart there: five would be five statements to parse at each begin.
+        """
+        values = (
+            str(self.actor.user_id or ""),
+            str(self.actor.role or ""),
+            self.request_id,
+            self.source,
+            self.now.isoformat(),
+        )
+        for value in values:
+            if not _SAFE.fullmatch(value):
+                raise ValueError("a setting of a transaction has characters that are not ours")
+        return "|".join(values)
 
     def emit(self, event: Event) -> None:
         """Say that something happened: stored, numbered and published with this transaction, or not at all."""
@@ -135,11 +178,11 @@ class Run(Protocol):
         key: str,
         route: str,
         result: type[M],
-        inside: bool = False,
+        at_once: bool = False,
     ) -> M:
         """Run an operation under an idempotency key (a form's hidden field); again gives what it gave at first.
 
-        `route` names the act, as the edge does ("POST /consultations"); `inside` when its own statement takes the key.
+        `route` names the act, as the edge does ("POST /consultations"); `at_once` as for Database.write.
         """
         ...
 

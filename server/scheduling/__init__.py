@@ -47,11 +47,19 @@ from server.scheduling.offer import (
 )
 from server.scheduling.queries import forget_past
 from server.scheduling.routes import own_calendar, routes
-from server.scheduling.rules import Bookable, bookable, bookable_from, day_is_full, notices, tell_if_filled
+from server.scheduling.rules import (
+    Bookable,
+    bookable,
+    bookable_from,
+    day_is_full,
+    notices,
+    takes_place,
+    tell_if_filled,
+)
 from server.scheduling.slots import Span, Window, slot_times
 from server.scheduling.spare import leave_slot, spare_slot
 from server.scheduling.take import free_slot, slot, take_slot
-from server.scheduling.waitlist import TooManyWishes, join_waitlist, list_wishes
+from server.scheduling.waitlist import TooManyWishes, is_own_wish, join_waitlist, list_wishes
 from server.scheduling.waitlist_models import (
     ByToken,
     JoinWaitlist,
@@ -123,6 +131,7 @@ __all__ = [
     "forget_past",
     "free_slot",
     "gap_of_today",
+    "is_own_wish",
     "join_waitlist",
     "keep_first_hours",
     "keep_leave",
@@ -148,5 +157,6 @@ __all__ = [
     "slot_times",
     "spare_slot",
     "take_slot",
+    "takes_place",
     "tell_if_filled",
 ]

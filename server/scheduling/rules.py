@@ -9,7 +9,7 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from server.core.errors import NotFound
-from server.core.ids import DoctorId
+from server.core.ids import DoctorId, SlotId
 from server.core.settings import Settings
 from server.core.tx import Tx
 from server.scheduling import calendar_queries, queries
@@ -64,6 +64,18 @@ async def day_is_full(tx: Tx, doctor_id: DoctorId, at: datetime) -> bool:
         return False
     await calendar_queries.hold_day(tx, doctor_id, day)
     return await queries.booked_between(tx, doctor_id, day) >= limit
+
+
+async def takes_place(tx: Tx, doctor_id: DoctorId, slot_id: SlotId, at: datetime) -> bool:
+    """Before a slot is taken in this transaction: whether its day has a place; tells the day's others with its last."""
+    day, limit = await calendar_queries.day_of(tx, doctor_id, at)
+    if limit is None:
+        return True
+    await calendar_queries.hold_day(tx, doctor_id, day)
+    booked = await queries.booked_between(tx, doctor_id, day)
+    if booked == limit - 1:
+        _tell(tx, [slot for slot in await queries.slots_of_day(tx, doctor_id, day) if slot.id != slot_id], full=True)
+    return booked < limit
 
 
 async def tell_if_filled(tx: Tx, doctor_id: DoctorId, at: datetime) -> None:

@@ -88,7 +88,7 @@ async def book_by_form(run: Run, ask: BookByForm, *, cipher: Cipher, settings: S
             key=ask.idempotency_key,
             route="POST /consultations",
             result=Consultation,
-            inside=True,
+            at_once=True,
         )
     except (Conflict, Forbidden) as refused:
         return await _again(run, ask, refused, cipher, settings)

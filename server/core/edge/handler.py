@@ -197,7 +197,12 @@ class Edge:
             return reply
 
         return await self._database.write(
-            act, actor=call.actor, request_id=call.request_id, key=key, encode=encode if key else None
+            act,
+            actor=call.actor,
+            request_id=call.request_id,
+            key=key,
+            encode=encode if key else None,
+            at_once=route.idempotent is Idempotent.AT_ONCE,
         )
 
     @contextlib.asynccontextmanager
