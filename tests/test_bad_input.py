@@ -54,6 +54,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "join_waitlist": {"doctor_id": str(uuid4()), "from": "2031-01-01T00:00:00Z", "to": "2031-01-02T00:00:00Z"},
     "book_slot": {"slot_id": str(uuid4())},
     "cancel_booking": {},
+    "walk_in": {"reason": "A rash"},
+    "book_follow_up": {"start_time": "2031-01-01T00:00:00Z", "free_of_charge": True},
     "reschedule": {"slot_id": str(uuid4())},
     "transfer": {"doctor_id": str(uuid4())},
     "tell_readiness": {"camera": "ok", "microphone": "ok", "speaker": "ok", "network": "ok"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
+from typing import Literal
 from uuid import UUID, uuid4
 
 import pytest
@@ -50,6 +51,7 @@ from web.views import (
     VerifyMailView,
     VerifyPrescriptionView,
 )
+from web.waitlist_views import OfferView, WaitlistView, WishItem
 
 NOW = datetime(2026, 11, 25, 5, 28, tzinfo=UTC)
 DOCTOR = DoctorItem(
@@ -58,6 +60,7 @@ DOCTOR = DoctorItem(
     specialty="General physician",
     languages=["hi", "en"],
     fee=49900,
+    walk_ins=True,
     currency="INR",
     time_zone="Asia/Kolkata",
 )
@@ -121,7 +124,8 @@ def a_meeting(state: MeetingState, text: str = "Drink water.") -> ConsultationVi
         ],
         position=2,
         estimated_start=NOW + timedelta(minutes=10),
-        sure="good",
+        earliest=NOW + timedelta(minutes=5),
+        latest=NOW + timedelta(minutes=15),
         prescriptions=[a_prescription()],
         room="consultation:2",
         offset=1,
@@ -131,6 +135,32 @@ def a_meeting(state: MeetingState, text: str = "Drink water.") -> ConsultationVi
 
 def a_prescription() -> PrescriptionItem:
     return PrescriptionItem(id=UUID(int=7), issued_at=NOW, doctor_name="Dr. Meera Rao", pdf_urls={"en": "/rx.pdf"})
+
+
+def a_wish(*, offered: bool = False) -> WishItem:
+    """A place on the waitlist, maybe with a time that is kept."""
+    return WishItem(
+        id=UUID(int=41 + offered),
+        doctor=DOCTOR,
+        from_time=NOW,
+        to_time=NOW + timedelta(days=3),
+        offered_slot_id=UUID(int=5) if offered else None,
+        offered_start_time=NOW + timedelta(days=1) if offered else None,
+        offered_until=NOW + timedelta(minutes=12) if offered else None,
+    )
+
+
+def an_offer(answer: Literal["booked", "expired"] | None = None) -> OfferView:
+    """What the link of a mail opens."""
+    return OfferView(
+        token="token",
+        doctor=DOCTOR,
+        start_time=NOW + timedelta(days=1),
+        end_time=NOW + timedelta(days=1, minutes=15),
+        until=NOW + timedelta(minutes=12),
+        minutes=15,
+        answer=answer,
+    )
 
 
 def views() -> list[tuple[str, BaseModel]]:
@@ -151,6 +181,11 @@ def views() -> list[tuple[str, BaseModel]]:
         ),
         ("home.html", HomeView(q="nobody", doctors=[])),
         ("doctor.html", a_doctor_page()),
+        ("waitlist.html", WaitlistView(wishes=[], room="user:1", offset=0, minutes=15)),
+        ("waitlist.html", WaitlistView(wishes=[a_wish(), a_wish(offered=True)], room="user:1", offset=3, minutes=15)),
+        ("offer.html", an_offer()),
+        ("offer.html", an_offer("booked")),
+        ("offer.html", an_offer("expired")),
         (
             "book.html",
             BookView(
@@ -200,7 +235,13 @@ def views() -> list[tuple[str, BaseModel]]:
 
 def a_doctor_page(*slots: SlotItem) -> DoctorView:
     shown = slots or (a_slot(), a_slot(40, "BOOKED"))
-    return DoctorView(doctor=DOCTOR, slots=shown, room=f"slots:{DOCTOR.id}", offset=4)
+    return DoctorView(
+        doctor=DOCTOR,
+        slots=shown,
+        room=f"slots:{DOCTOR.id}",
+        offset=4,
+        wait_days=(NOW.date(), NOW.date() + timedelta(days=7)),
+    )
 
 
 def html(template: str, view: BaseModel, language: str = "en", zone: str = "Asia/Kolkata") -> str:

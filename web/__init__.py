@@ -25,6 +25,7 @@ from web.pages import (
     staff,
     telling,
     waiting,
+    waitlist,
 )
 from web.pages.site import Site
 
@@ -46,6 +47,7 @@ def routes(settings: Settings, cipher: Cipher, clock: Clock, passwords: Password
         *telling.routes(settings, cipher),
         *hours.routes(settings, cipher),
         *waiting.routes(settings, cipher),
+        *waitlist.routes(settings, cipher),
         *calendar.routes(settings, cipher),
         *around.routes(settings, cipher),
     ]

@@ -59,6 +59,22 @@ PROBLEMS: Mapping[str, tuple[str, str]] = {
         _("This consultation cannot be moved any more."),
         _("It has begun, is over, or is not paid. You can book a new one."),
     ),
+    "doctor-busy": (
+        _("There is no room at that time."),
+        _("Nothing was booked. Choose another time."),
+    ),
+    "no-walk-ins": (
+        _("This doctor sees patients by appointment."),
+        _("Choose one of the free times."),
+    ),
+    "no-offer": (
+        _("This offer is over."),
+        _("The time to answer has passed, or it was answered. You stay on the list."),
+    ),
+    "too-many-wishes": (
+        _("You are on many waitlists already."),
+        _("Leave one of them first; then there is room for another."),
+    ),
     "other-doctor": (
         _("This time belongs to another doctor."),
         _("A consultation can be moved only to another time of the same doctor."),

@@ -8,7 +8,17 @@ from typing import ClassVar
 from uuid import UUID
 
 from server.prescriptions import PrescriptionSheet
-from web.views import ConsultationItem, DoctorItem, Form, Item, MeetingState, MessageItem, NoticeItem, PrescriptionItem, View
+from web.views import (
+    ConsultationItem,
+    DoctorItem,
+    Form,
+    Item,
+    MeetingState,
+    MessageItem,
+    NoticeItem,
+    PrescriptionItem,
+    View,
+)
 
 WEEKDAYS = 7
 MEDICINE_ROWS = 8
@@ -109,6 +119,7 @@ class DoctorCallView(Form):
     room: str
     offset: int
     idempotency_key: str
+    follow_up_key: str = ""
 
 
 class ManagedDoctorItem(DoctorItem):

@@ -41,6 +41,7 @@ class DoctorItem(Item):
     time_zone: str
     about: str | None = None
     registration_number: str | None = None
+    walk_ins: bool = False
 
 
 class SlotItem(Item):
@@ -176,7 +177,8 @@ class DoctorView(View):
     """`/doctors/{id}`: all slots of the days from `since`, with their room and the number they are true at.
 
     A slot can be booked until `lead` minutes before it begins.
-    `moving` is the consultation that looks for a new time (`?move=`), with the key of that act.
+    `moving` is the consultation that looks for a new time (`?move=`), with the key of that act. `wait_days` are the
+    days that the form of the waitlist begins with.
     """
 
     doctor: DoctorItem
@@ -189,6 +191,8 @@ class DoctorView(View):
     chosen: UUID | None = None
     moving: ConsultationItem | None = None
     idempotency_key: str = ""
+    walk_in_key: str = ""
+    wait_days: tuple[date, date]
 
 
 class BookView(Form):
@@ -233,12 +237,14 @@ class CheckoutView(Form):
 
 
 class ConsultationCard(Item):
-    """A consultation in the patient's list; `refund_minor` is what comes back if it is cancelled now."""
+    """A consultation in the patient's list; `refund_minor` is what comes back if it is cancelled now, and until
+    `refund_until` (None: as long as it can be cancelled)."""
 
     consultation: ConsultationItem
     doctor: DoctorItem
     prescriptions: Sequence[PrescriptionItem] = ()
     refund_minor: int | None = None
+    refund_until: datetime | None = None
     idempotency_key: str
 
 
@@ -270,6 +276,7 @@ class ConsultationView(View):
     notice: NoticeItem | None = None
     read_by_other: int = 0
     more_before: bool = False
+    transferred_at: datetime | None = None
     prescriptions: Sequence[PrescriptionItem] = ()
     calendar_url: str | None = None
     alternatives: Sequence[SlotItem] = ()

@@ -106,6 +106,8 @@ async def show_doctor(tx: Tx, ask: ShowDoctor, *, settings: Settings) -> DoctorV
         chosen=ask.slot_id,
         moving=ConsultationItem.model_validate(moving) if moving else None,
         idempotency_key=uuid4().hex,
+        walk_in_key=uuid4().hex,
+        wait_days=(today, today + WINDOW),
     )
 
 

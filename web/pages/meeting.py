@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from pydantic import StringConstraints
 
-from server.booking import CancelBooking, Reschedule, cancel_booking, reschedule
+from server.booking import CancelBooking, Reschedule, cancel_booking, cancellation, reschedule
 from server.consultations import (
     Consultation,
     ListConsultations,
@@ -43,6 +43,7 @@ from server.prescriptions import Prescription, list_prescriptions
 from server.scheduling import bookable_from, next_free_slots
 from web.pages.booking import Key
 from web.views import (
+    ChatFileItem,
     ConsultationCard,
     ConsultationItem,
     ConsultationView,
@@ -50,11 +51,18 @@ from web.views import (
     MeetingState,
     MessageItem,
     MyConsultationsView,
+    NoticeItem,
     PrescriptionItem,
     SlotItem,
 )
 
 CHECK_IN_OPENS = timedelta(minutes=30)
+LATEST_SHOWN = 60
+
+
+def latest_of(id_: ConsultationId) -> ListMessages:
+    """What a page shows of the chat: its end."""
+    return ListMessages(id=id_, before=2**31 - 1, limit=LATEST_SHOWN)
 
 
 class ShowList(Ask):
@@ -86,13 +94,13 @@ class MessageForm(Ask):
     text: Annotated[Prose, Level.CRITICAL]
 
 
-async def show_list(tx: Tx, ask: ShowList, *, cipher: Cipher) -> MyConsultationsView:
+async def show_list(tx: Tx, ask: ShowList, *, cipher: Cipher, settings: Settings) -> MyConsultationsView:
     """What comes, soonest first, and what was, newest first."""
     coming = await list_consultations(tx, ListConsultations(when="upcoming", limit=20))
     past = await list_consultations(tx, ListConsultations(when="past", limit=10, cursor=ask.cursor or None))
     return MyConsultationsView(
-        coming=[await _card(tx, item, cipher) for item in coming.items],
-        past=[await _card(tx, item, cipher) for item in past.items],
+        coming=[await _card(tx, item, cipher, settings) for item in coming.items],
+        past=[await _card(tx, item, cipher, settings) for item in past.items],
         next_url=f"/consultations?cursor={past.next_cursor}" if past.next_cursor else None,
     )
 
@@ -102,11 +110,12 @@ async def show_consultation(tx: Tx, ask: OfConsultation, *, cipher: Cipher, sett
     found = await meeting(tx, ask, cipher=cipher)
     held = found.consultation
     messages: list[MessageItem] = []
+    read, more = 0, False
     if held.confirmed_at is not None and held.status is not Status.CANCELLED:
-        listed = await list_messages(tx, ListMessages(id=ask.id, limit=100), cipher=cipher)
+        listed = await list_messages(tx, latest_of(ask.id), cipher=cipher)
         messages = message_items(listed.items)
+        read, more = listed.read_by_other, listed.next_cursor is not None
     place = await waiting_place(tx, ask) if held.is_waiting else None
-    start = place.estimated_start if place else None
     cancelled = held.status is Status.CANCELLED
     others = await next_free_slots(tx, held.doctor_id, bookable_from(tx.now, settings), 4) if cancelled else []
     return ConsultationView(
@@ -116,8 +125,13 @@ async def show_consultation(tx: Tx, ask: OfConsultation, *, cipher: Cipher, sett
         state=state_of(held),
         messages=messages,
         position=place.position if place else None,
-        estimated_start=start,
-        sure=place.sure if place else None,
+        estimated_start=place.estimated_start if place else None,
+        earliest=place.earliest if place else None,
+        latest=place.latest if place else None,
+        notice=NoticeItem.model_validate(place.notice) if place and place.notice else None,
+        read_by_other=read,
+        transferred_at=held.transferred_at,
+        more_before=more,
         prescriptions=await prescriptions_of(tx, held, found.doctor_name, cipher),
         calendar_url=f"/consultations/{held.id}/calendar.ics" if held.confirmed_at else None,
         alternatives=[SlotItem.model_validate(item) for item in others],
@@ -134,10 +148,10 @@ async def check_in_by_form(tx: Tx, ask: OfConsultation, *, cipher: Cipher, setti
     return SeeOther(location=f"/consultations/{ask.id}")
 
 
-async def cancel_by_form(run: Run, ask: CancelForm, *, cipher: Cipher) -> SeeOther:
+async def cancel_by_form(run: Run, ask: CancelForm, *, cipher: Cipher, settings: Settings) -> SeeOther:
     """Cancel; again is once."""
     await run.once(
-        partial(cancel_booking, cipher=cipher),
+        partial(cancel_booking, cipher=cipher, settings=settings),
         CancelBooking(id=ask.id),
         key=ask.idempotency_key,
         route="POST /consultations/{id}/cancel",
@@ -180,6 +194,7 @@ def message_items(messages: list[Message]) -> list[MessageItem]:
             sender_role=message.sender_role,
             client_id=message.client_id,
             text=message.text,
+            attachment=ChatFileItem.model_validate(message.attachment) if message.attachment else None,
             created_at=message.created_at,
         )
         for message in sorted(messages, key=lambda message: message.number)
@@ -219,14 +234,15 @@ def prescription_item(head: Prescription, doctor_name: str) -> PrescriptionItem:
     )
 
 
-async def _card(tx: Tx, held: Consultation, cipher: Cipher) -> ConsultationCard:
+async def _card(tx: Tx, held: Consultation, cipher: Cipher, settings: Settings) -> ConsultationCard:
     found = await doctor(tx, held.doctor_id)
-    paid = held.payment.status == "captured"
+    terms = await cancellation(tx, held, settings) if held.status is Status.PENDING else None
     return ConsultationCard(
         consultation=ConsultationItem.model_validate(held),
         doctor=DoctorItem.model_validate(found),
         prescriptions=await prescriptions_of(tx, held, found.name, cipher),
-        refund_minor=held.payment.amount if paid else 0,
+        refund_minor=terms.refund_minor if terms else None,
+        refund_until=terms.until if terms else None,
         idempotency_key=uuid4().hex,
     )
 
@@ -236,7 +252,10 @@ def routes(settings: Settings, cipher: Cipher) -> list[Route]:
     patient = as_patient.and_("patient of the consultation", patient_of_consultation)
     return [
         get(
-            "/consultations", partial(show_list, cipher=cipher), access=as_patient, reply=page("my_consultations.html")
+            "/consultations",
+            partial(show_list, cipher=cipher, settings=settings),
+            access=as_patient,
+            reply=page("my_consultations.html"),
         ),
         post(
             "/consultations/{id}/check-in",
@@ -247,7 +266,7 @@ def routes(settings: Settings, cipher: Cipher) -> list[Route]:
         ),
         post(
             "/consultations/{id}/cancel",
-            partial(cancel_by_form, cipher=cipher),
+            partial(cancel_by_form, cipher=cipher, settings=settings),
             access=as_patient.and_("party to the consultation", party_to_consultation),
             body=form,
             reply=redirect,

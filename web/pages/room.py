@@ -9,7 +9,6 @@ from uuid import uuid4
 from pydantic import StringConstraints, create_model
 
 from server.consultations import (
-    ListMessages,
     OfConsultation,
     Status,
     WriteNote,
@@ -34,10 +33,10 @@ from server.core.privacy import Level
 from server.core.routes import Access, Route, SeeOther, as_doctor, form, get, page, post, redirect
 from server.core.settings import Settings
 from server.core.tx import Role, Run, Tx
-from server.doctors import doctor
+from server.doctors import ListDoctors, doctor, list_doctors
 from server.prescriptions import Prescription, WritePrescription, write_prescription
 from web.pages.booking import Key
-from web.pages.meeting import message_items, prescriptions_of, show_consultation, state_of
+from web.pages.meeting import latest_of, message_items, prescriptions_of, show_consultation, state_of
 from web.staff_views import MEDICINE_ROWS, DoctorCallView, MedicineRow, NoteItem
 from web.views import ConsultationItem, ConsultationView, DoctorItem, FieldProblem, MessageItem
 
@@ -168,9 +167,13 @@ async def _desk(tx: Tx, ask: OfConsultation, *, cipher: Cipher) -> DoctorCallVie
     found = await meeting(tx, ask, cipher=cipher)
     held = found.consultation
     messages: list[MessageItem] = []
+    read, more = 0, False
     if held.confirmed_at is not None and held.status is not Status.CANCELLED:
-        messages = message_items((await list_messages(tx, ListMessages(id=ask.id, limit=100), cipher=cipher)).items)
+        listed = await list_messages(tx, latest_of(ask.id), cipher=cipher)
+        messages = message_items(listed.items)
+        read, more = listed.read_by_other, listed.next_cursor is not None
     notes = await list_notes(tx, ask, cipher=cipher)
+    others = (await list_doctors(tx, ListDoctors())).items if held.status is Status.PENDING else []
     return DoctorCallView(
         consultation=ConsultationItem.model_validate(held),
         doctor=DoctorItem.model_validate(await doctor(tx, held.doctor_id)),
@@ -178,12 +181,16 @@ async def _desk(tx: Tx, ask: OfConsultation, *, cipher: Cipher) -> DoctorCallVie
         # Who reloads in the middle of a call finds the button to go back into it.
         state="called" if held.status is Status.ACTIVE else state_of(held),
         messages=messages,
+        read_by_other=read,
+        more_before=more,
+        others=[DoctorItem.model_validate(one) for one in others if one.id != held.doctor_id],
         notes=[NoteItem.model_validate(note) for note in notes.items],
         prescriptions=await prescriptions_of(tx, held, found.doctor_name, cipher),
         medicines=[MedicineRow() for _ in range(MEDICINE_ROWS)],
         room=f"consultation:{held.id}",
         offset=await room_offset(tx, f"consultation:{held.id}"),
         idempotency_key=uuid4().hex,
+        follow_up_key=uuid4().hex,
     )
 
 
