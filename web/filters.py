@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import cache
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import segno
@@ -16,6 +16,10 @@ from markupsafe import Markup, escape
 
 from web import dates, problems, words
 from web.frame import Frame, Notice
+
+if TYPE_CHECKING:
+    from web.staff_views import ReadinessItem
+    from web.views import NoticeItem
 
 _ADDRESS = re.compile(r"(https?://[^\s<>\"]+)")
 TINTS = ("", "two", "three", "four", "five")
@@ -112,12 +116,42 @@ def _minutes_left(context: Context, at: datetime) -> int:
 
 
 @pass_context
-def _turn_span(context: Context, at: datetime | None, sure: str | None) -> tuple[datetime, datetime] | None:
-    """From when to when a turn is likely; None where that cannot be said."""
-    half = words.SURE_MINUTES.get(sure or "")
-    if at is None or half is None:
+def _turn_span(
+    context: Context, earliest: datetime | None, latest: datetime | None
+) -> tuple[datetime, datetime] | None:
+    """From when to when a turn is likely; None where that says nothing."""
+    if earliest is None or latest is None or latest - earliest > words.WIDEST_SPAN:
         return None
-    return max(_frame(context).now, at - timedelta(minutes=half)), at + timedelta(minutes=half)
+    return max(_frame(context).now, earliest), latest
+
+
+@pass_context
+def _delay_words(context: Context, notice: NoticeItem, doctor_name: str) -> str:
+    """What a doctor tells all who wait."""
+    at = dates.clock(notice.back_at, _frame(context).time_zone)
+    sentence = words.DELAY_NOTICES[notice.reason]
+    return str(context.call(context["gettext"], sentence, doctor=doctor_name, minutes=notice.minutes, time=at))
+
+
+@pass_context
+def _readiness_words(context: Context, found: ReadinessItem | None) -> list[str]:
+    """What a doctor should know of a patient's devices before the call."""
+    if found is None:
+        return []
+    pairs = [(part, str(getattr(found, part))) for part in ("camera", "microphone", "speaker", "network")]
+    return [_translate(context, words.READINESS[pair]) for pair in pairs if pair in words.READINESS]
+
+
+@pass_context
+def _readiness_word(context: Context, part: str, how: str) -> str:
+    """One of these sentences, for a script that shows them."""
+    return _translate(context, words.READINESS[part, how])
+
+
+@pass_context
+def _delay_reasons(context: Context) -> dict[str, str]:
+    """Why a doctor may be late, in preset words."""
+    return {reason: _translate(context, said) for reason, said in words.DELAY_REASONS.items()}
 
 
 @pass_context
@@ -290,6 +324,11 @@ GLOBALS: Mapping[str, object] = {
     "switch_language": switch_language,
     "slot_label": _slot_label,
     "turn_span": _turn_span,
+    "delay_words": _delay_words,
+    "delay_reasons": _delay_reasons,
+    "readiness_words": _readiness_words,
+    "readiness_word": _readiness_word,
+    "READINESS_PAIRS": tuple(words.READINESS),
     "place_words": _place_words,
     "before_words": _before_words,
     "problem_words": _problem_words,

@@ -89,6 +89,10 @@ class DeviceCheck extends HTMLElement {
     this.#tell("camera", camera !== null, trouble.video, asking);
     this.#tell("microphone", microphone !== null, trouble.audio, asking);
     this.#help(asking ? null : troubleWord(trouble.audio, trouble.video));
+    if (!asking) {
+      const found = { camera: camera ? "ok" : "none", microphone: microphone ? "ok" : "none" };
+      this.dispatchEvent(new CustomEvent("devices-checked", { bubbles: true, detail: found }));
+    }
   }
 
   /**
@@ -138,7 +142,16 @@ class DeviceCheck extends HTMLElement {
     const button = event.target instanceof Element ? event.target.closest("[data-action]") : null;
     const action = button instanceof HTMLElement ? button.dataset.action : "";
     if (action === "test-devices") void this.#test();
-    else if (action === "test-sound") playTone();
+    else if (action === "test-sound") {
+      playTone();
+      const answers = this.querySelector("[data-heard]");
+      if (answers instanceof HTMLElement) answers.hidden = false;
+    } else if (action === "heard" || action === "not-heard") {
+      const found = { speaker: action === "heard" ? "ok" : "none" };
+      this.dispatchEvent(new CustomEvent("devices-checked", { bubbles: true, detail: found }));
+      const answers = this.querySelector("[data-heard]");
+      if (answers instanceof HTMLElement) answers.hidden = true;
+    }
   }
 }
 

@@ -6,21 +6,29 @@
  */
 
 import { ask, CallFailed, join, onStateChange, serverNow } from "../live.js";
-import { clock, say } from "../words.js";
+import { say } from "../words.js";
+import { Attach } from "./chat-attach.js";
+import { bubble, fileLine, line } from "./chat-parts.js";
 
-/** @typedef {{ id: string, number: number, sender_role: string, client_id: string, text: string, created_at: string }} Message */
-/** @typedef {{ client_id: string, text: string, at: number }} Unsent */
+/** @typedef {import("./chat-parts.js").Message} Message */
+/** @typedef {{ client_id: string, text: string, at: number, attachment_id?: string }} Unsent */
 
 const TYPING_EVERY_MS = 3_000;
-const TYPING_SHOWN_MS = 5_000;
+// A mark that is not renewed ends: here after this, and there when nothing more was written for the second.
+const TYPING_SHOWN_MS = 6_000;
+const TYPING_STOPS_MS = 4_000;
+const PAGE = 50;
 const AT_END_PX = 40;
 
 class ChatLog extends HTMLElement {
   /** @type {(() => void)[]} */ #undo = [];
   #typedAt = 0;
   /** @type {number | undefined} */ #typingTimer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #stopTimer;
   #unseen = 0;
+  #readByOther = 0;
   #sending = false;
+  #loading = false;
 
   connectedCallback() {
     const consultation = this.#consultation;
@@ -29,9 +37,18 @@ class ChatLog extends HTMLElement {
         `consultation:${consultation}`,
         {
           "chat.message": ({ message }) => this.#show(message),
-          "chat.typing": ({ role }) => this.#typing(role),
+          "chat.typing": ({ role, writing }) => this.#typing(role, writing !== false),
+          "chat.read": ({ role, number }) => {
+            if (role !== this.getAttribute("mine")) this.#read(number);
+          },
+          "attachment.changed": ({ attachment }) => this.#file(attachment),
         },
-        { onSnapshot: ({ messages }) => this.#all(messages ?? []) },
+        {
+          onSnapshot: ({ messages, read_by_other }) => {
+            this.#all(messages ?? []);
+            this.#read(read_by_other ?? 0);
+          },
+        },
       ),
       onStateChange((state) => {
         if (state === "connected") void this.#sendAll();
@@ -46,7 +63,14 @@ class ChatLog extends HTMLElement {
     }
     this.#scroll?.addEventListener("scroll", () => {
       if (this.#atEnd) this.#seen();
+      else if (this.#scroll && this.#scroll.scrollTop < AT_END_PX) void this.#older();
     });
+    this.querySelector("[data-action=older]")?.addEventListener("click", () => void this.#older());
+    const attach = this.querySelector("form.chat-attach");
+    if (attach instanceof HTMLFormElement) {
+      new Attach(attach, this.#consultation, ({ id, name }) => this.#send({ client_id: newId(), text: name, at: serverNow(), attachment_id: id }));
+    }
+    this.#read(Number(this.getAttribute("read-by-other")));
     for (const unsent of this.#unsent) this.#mark(unsent);
     this.#toEnd();
     void this.#sendAll();
@@ -55,6 +79,7 @@ class ChatLog extends HTMLElement {
   disconnectedCallback() {
     for (const undo of this.#undo.splice(0)) undo();
     clearTimeout(this.#typingTimer);
+    clearTimeout(this.#stopTimer);
   }
 
   get #consultation() {
@@ -110,10 +135,15 @@ class ChatLog extends HTMLElement {
     event.preventDefault();
     const text = input.value.trim();
     if (!text) return;
-    const unsent = { client_id: newId(), text, at: serverNow() };
-    this.#keep([...this.#unsent, unsent]);
     input.value = "";
     localStorage.removeItem(this.#key("draft"));
+    this.#stopped();
+    this.#send({ client_id: newId(), text, at: serverNow() });
+  }
+
+  /** @param {Unsent} unsent */
+  #send(unsent) {
+    this.#keep([...this.#unsent, unsent]);
     this.#mark(unsent);
     this.#toEnd();
     void this.#sendAll();
@@ -125,9 +155,9 @@ class ChatLog extends HTMLElement {
     this.#sending = true;
     try {
       for (let unsent = this.#unsent[0]; unsent; unsent = this.#unsent[0]) {
-        const { client_id, text } = unsent;
+        const { client_id, text, attachment_id = null } = unsent;
         this.#state(client_id, say("sending"), false);
-        const { message } = await ask("chat.send", { consultation_id: this.#consultation, client_id, text });
+        const { message } = await ask("chat.send", { consultation_id: this.#consultation, client_id, text, attachment_id });
         this.#keep(this.#unsent.filter((one) => one.client_id !== client_id));
         this.#show(message);
       }
@@ -144,17 +174,39 @@ class ChatLog extends HTMLElement {
   #written(input) {
     if (input.value) localStorage.setItem(this.#key("draft"), input.value);
     else localStorage.removeItem(this.#key("draft"));
+    clearTimeout(this.#stopTimer);
+    if (!input.value) {
+      this.#stopped();
+      return;
+    }
+    this.#stopTimer = setTimeout(() => this.#stopped(), TYPING_STOPS_MS);
     if (serverNow() - this.#typedAt < TYPING_EVERY_MS) return;
     this.#typedAt = serverNow();
-    ask("chat.typing", { consultation_id: this.#consultation }).catch(() => undefined); // it may be lost
+    this.#tellWriting(true);
   }
 
-  /** @param {string} role */
-  #typing(role) {
+  /** Nothing more is being written: the other side is told once. */
+  #stopped() {
+    clearTimeout(this.#stopTimer);
+    if (this.#typedAt === 0) return;
+    this.#typedAt = 0;
+    this.#tellWriting(false);
+  }
+
+  /** @param {boolean} writing */
+  #tellWriting(writing) {
+    ask("chat.typing", { consultation_id: this.#consultation, writing }).catch(() => undefined); // it may be lost
+  }
+
+  /**
+   * @param {string} role
+   * @param {boolean} writing
+   */
+  #typing(role, writing) {
     if (role === this.getAttribute("mine")) return;
     const line = this.querySelector("[data-typing]");
     if (!line) return;
-    line.textContent = say("typing", { name: this.getAttribute("other") ?? "" });
+    line.textContent = writing ? say("typing", { name: this.getAttribute("other") ?? "" }) : "";
     clearTimeout(this.#typingTimer);
     this.#typingTimer = setTimeout(() => (line.textContent = ""), TYPING_SHOWN_MS);
   }
@@ -165,30 +217,71 @@ class ChatLog extends HTMLElement {
     this.#toEnd();
   }
 
-  /** @param {Message} message */
-  #show(message) {
+  /**
+   * @param {Message} message
+   * @param {boolean} [isOld] whether it was asked for from further back
+   */
+  #show(message, isOld = false) {
     if (this.#list.querySelector(`[data-number="${message.number}"]`)) return;
     const mine = message.sender_role === this.getAttribute("mine");
-    const atEnd = this.#atEnd;
+    const atEnd = this.#atEnd && !isOld;
     this.#list.querySelector(`[data-client-id="${CSS.escape(message.client_id)}"]`)?.remove();
-    if (mine) this.#keep(this.#unsent.filter((one) => one.client_id !== message.client_id));
-    else this.#typingOver();
-    const item = line(message.text, mine);
-    item.dataset.number = String(message.number);
-    item.dataset.clientId = message.client_id;
-    const small = document.createElement("small");
-    const time = document.createElement("time");
-    time.dateTime = message.created_at;
-    time.textContent = clock(message.created_at);
-    small.append(mine ? "" : `${this.getAttribute("other")} · `, time);
-    item.append(small);
+    if (mine && !isOld) this.#keep(this.#unsent.filter((one) => one.client_id !== message.client_id));
+    else if (!isOld) this.#typingOver();
+    const item = bubble(message, mine, this.getAttribute("other") ?? "");
     const after = [...this.#list.querySelectorAll("li")].find((one) => !one.dataset.number || Number(one.dataset.number) > message.number);
     this.#list.insertBefore(item, after ?? null);
-    if (atEnd || mine) this.#toEnd();
-    else {
+    if (mine) this.#showRead();
+    if (atEnd || (mine && !isOld)) this.#toEnd();
+    else if (!isOld) {
       this.#unseen += 1;
       this.#badge();
     }
+  }
+
+  /** The page of the chat that lies before what is shown; what one reads stays where it is. */
+  async #older() {
+    const first = Number(this.#list.querySelector("li[data-number]")?.getAttribute("data-number") ?? 0);
+    const scroll = this.#scroll;
+    if (this.#loading || !scroll || first <= 1) return;
+    this.#loading = true;
+    try {
+      const address = `/api/v1/consultations/${this.#consultation}/messages?before=${first}&limit=${PAGE}`;
+      const answer = await fetch(address, { headers: { Accept: "application/json" } }).catch(() => null);
+      if (!answer?.ok) return;
+      const { items, next_cursor } = await answer.json();
+      const below = scroll.scrollHeight - scroll.scrollTop;
+      for (const message of items.reverse()) this.#show(message, true);
+      scroll.scrollTop = scroll.scrollHeight - below;
+      const button = this.querySelector("[data-older]");
+      if (button instanceof HTMLElement) button.hidden = next_cursor === null;
+    } finally {
+      this.#loading = false;
+    }
+  }
+
+  /** @param {number} number up to which the other side has read */
+  #read(number) {
+    if (number <= this.#readByOther) return;
+    this.#readByOther = number;
+    this.#showRead();
+  }
+
+  /** One mark, at the last of one's own lines that was read. */
+  #showRead() {
+    for (const old of this.#list.querySelectorAll("[data-read]")) old.remove();
+    const mine = [...this.#list.querySelectorAll("li.mine[data-number]")];
+    const last = mine.filter((item) => Number(item.getAttribute("data-number")) <= this.#readByOther).at(-1);
+    if (!last) return;
+    const mark = document.createElement("span");
+    mark.dataset.read = "";
+    mark.textContent = ` · ${say("readByOther")}`;
+    last.querySelector("small")?.append(mark);
+  }
+
+  /** @param {import("./chat-parts.js").ChatFile} file */
+  #file(file) {
+    for (const old of this.#list.querySelectorAll(`[data-file="${CSS.escape(file.id)}"]`)) old.replaceWith(fileLine(file, this.#consultation));
   }
 
   #typingOver() {
@@ -245,20 +338,6 @@ class ChatLog extends HTMLElement {
     badge.hidden = this.#unseen === 0;
     badge.textContent = say("newMessages", { count: this.#unseen });
   }
-}
-
-/**
- * @param {string} text
- * @param {boolean} mine
- */
-function line(text, mine) {
-  const item = document.createElement("li");
-  item.classList.toggle("mine", mine);
-  const said = document.createElement("span");
-  said.className = "said";
-  said.textContent = text;
-  item.append(said);
-  return item;
 }
 
 // Over plain http on another address than this machine there is no randomUUID.

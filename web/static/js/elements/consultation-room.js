@@ -5,11 +5,13 @@
 
 import { ask, CallFailed, join } from "../live.js";
 import { say } from "../words.js";
+import { Readiness } from "./readiness.js";
 import { soundTheCall } from "./tone.js";
 
 /**
  * @typedef {object} Consultation
  * @property {string} status
+ * @property {string} doctor_id
  * @property {string | null} confirmed_at
  * @property {string | null} checked_in_at
  * @property {string | null} called_at
@@ -40,6 +42,10 @@ class ConsultationRoom extends HTMLElement {
         },
       ),
     );
+    const readiness = new Readiness(this.getAttribute("consultation") ?? "");
+    this.addEventListener("devices-checked", (event) => {
+      if (event instanceof CustomEvent) void readiness.tell(event.detail);
+    });
     const form = this.querySelector('form:has([data-action="check-in"])');
     if (form instanceof HTMLFormElement) form.addEventListener("submit", (event) => void this.#checkIn(event, form));
     if (this.#state === "called") this.#called();
@@ -80,6 +86,10 @@ class ConsultationRoom extends HTMLElement {
       this.#page.dataset.state = "ended";
       this.#over(consultation);
       if (wasOpen) setTimeout(() => this.#reload(), PAPERS_MS);
+      return;
+    }
+    if (this.getAttribute("doctor-id") !== consultation.doctor_id) {
+      this.#reload(); // another doctor took it over: the page names them
       return;
     }
     if (CALL_STATES.includes(this.#state)) return;

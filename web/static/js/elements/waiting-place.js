@@ -1,14 +1,21 @@
-/** <waiting-place>: the place in the line, when it is one's turn, and how sure that is. Nothing moves sideways. */
+/** <waiting-place>: the place in the line, when it is one's turn, the span around it, and what the doctor tells all. */
 
 import { connection, join, onStateChange, serverNow } from "../live.js";
 import { clock, say, tell } from "../words.js";
 
-/** @typedef {{ position: number | null, estimated_start?: string | null, sure?: string | null }} Place */
+/** @typedef {{ minutes: number, reason: "late" | "emergency" | "technical" | "break", back_at: string }} Notice */
+/**
+ * @typedef {object} Place
+ * @property {number | null} position
+ * @property {string | null} [estimated_start]
+ * @property {string | null} [earliest]
+ * @property {string | null} [latest]
+ * @property {Notice | null} [notice]
+ */
 
-// How far a turn may move either way, by the server's word for how sure it is; the template says the same.
-/** @type {Record<string, number>} */
-const SURE_MINUTES = { good: 5, fair: 12 };
 const MINUTE_MS = 60_000;
+// A span that is wider tells nobody anything; the template says the same.
+const WIDEST_MS = 90 * MINUTE_MS;
 const TELL_FROM_MS = 3 * MINUTE_MS;
 const LONGEST_LINE = 4;
 
@@ -20,7 +27,12 @@ class WaitingPlace extends HTMLElement {
   connectedCallback() {
     const offset = this.getAttribute("offset");
     const position = Number(this.getAttribute("position")) || null;
-    this.#place = { position, estimated_start: this.getAttribute("at"), sure: this.getAttribute("sure") };
+    this.#place = {
+      position,
+      estimated_start: this.getAttribute("at"),
+      earliest: this.getAttribute("earliest"),
+      latest: this.getAttribute("latest"),
+    };
     this.#told = Date.parse(this.#place.estimated_start ?? "");
     this.#line();
     this.#undo.push(
@@ -53,6 +65,7 @@ class WaitingPlace extends HTMLElement {
       this.#line();
       this.#title();
     }
+    this.#notice(place.notice ?? null);
     this.#estimate();
     const at = Date.parse(place.estimated_start ?? "");
     const moved = Math.abs(at - this.#told) >= TELL_FROM_MS;
@@ -74,16 +87,31 @@ class WaitingPlace extends HTMLElement {
 
   /** @returns {[number, number] | null} */
   #span() {
-    const at = Date.parse(this.#place.estimated_start ?? "");
-    const half = SURE_MINUTES[this.#place.sure ?? ""];
-    if (Number.isNaN(at) || half === undefined) return null;
-    return [Math.max(serverNow(), at - half * MINUTE_MS), Math.max(serverNow(), at + half * MINUTE_MS)];
+    const from = Date.parse(this.#place.earliest ?? "");
+    const to = Date.parse(this.#place.latest ?? "");
+    if (Number.isNaN(from) || Number.isNaN(to) || to - from > WIDEST_MS) return null;
+    return [Math.max(serverNow(), from), Math.max(serverNow(), to)];
+  }
+
+  /** @param {Notice | null} notice */
+  #notice(notice) {
+    const place = this.querySelector("[data-notice]");
+    if (!(place instanceof HTMLElement)) return;
+    place.hidden = notice === null;
+    if (!notice) return;
+    const words = say(notice.reason, { doctor: this.#doctor, minutes: notice.minutes, time: clock(notice.back_at) });
+    const told = place.querySelector("[data-notice-words]");
+    if (told?.textContent === words) return;
+    write(told, words);
+    tell(this.querySelector("[data-status]"), words, "");
   }
 
   #estimate() {
     const span = this.#span();
     const likely = this.querySelector("[data-likely]");
     if (likely instanceof HTMLElement) likely.hidden = span === null;
+    const at = Math.max(serverNow(), Date.parse(this.#place.estimated_start ?? ""));
+    write(this.querySelector("[data-about]"), span ? say("about", { time: clock(at) }) : "");
     write(this.querySelector("[data-span]"), span ? say("between", { from: clock(span[0]), to: clock(span[1]) }) : "");
     write(this.querySelector("[data-why]"), span ? say("guess") : say("unsure", { doctor: this.#doctor }));
   }

@@ -4,20 +4,10 @@
  */
 
 import { join, serverNow } from "../live.js";
+import { aim, devices, face, fill, isHeld, isWaiting, moment } from "./queue-parts.js";
 
-/**
- * @typedef {object} Entry
- * @property {string} consultation_id
- * @property {string} patient_name
- * @property {string} start_time
- * @property {string} status
- * @property {string | null} checked_in_at
- * @property {string | null} called_at
- * @property {boolean} listed
- */
+/** @typedef {import("./queue-parts.js").Entry} Entry */
 
-const TINTS = ["", "two", "three", "four", "five"];
-const TITLES = new Set(["dr", "mr", "mrs", "ms", "prof", "डॉ", "श्री", "श्रीमती"]);
 const MINUTE_MS = 60_000;
 
 const clock = new Intl.DateTimeFormat("en-GB", {
@@ -34,12 +24,22 @@ class WaitingQueue extends HTMLElement {
 
   connectedCallback() {
     this.#adopt();
+    this.#delay(this.getAttribute("back-at") ?? "");
     const since = Number(this.getAttribute("offset"));
     const room = this.getAttribute("room") ?? "";
     const leave = join(
       room,
-      { "queue.changed": ({ entry }) => this.#take(entry) },
-      { since: Number.isNaN(since) ? null : since, onSnapshot: ({ entries }) => this.#takeAll(entries) },
+      {
+        "queue.changed": ({ entry }) => this.#take(entry),
+        "queue.notice": ({ notice }) => this.#delay(notice?.back_at ?? ""),
+      },
+      {
+        since: Number.isNaN(since) ? null : since,
+        onSnapshot: ({ entries, notice }) => {
+          this.#takeAll(entries);
+          this.#delay(notice?.back_at ?? "");
+        },
+      },
     );
     const ticking = setInterval(() => this.#tick(), MINUTE_MS / 4);
     const settle = () => requestAnimationFrame(() => this.#show());
@@ -58,22 +58,25 @@ class WaitingQueue extends HTMLElement {
   #adopt() {
     this.#seen = Number(this.querySelector("[data-count=seen]")?.textContent ?? 0);
     for (const list of ["waiting", "coming"]) {
-      for (const row of this.#rows(list)) {
+      for (const [index, row] of this.#rows(list).entries()) {
         const { id = "", name = "", start = "", since = null } = row.dataset;
-        this.#keep({ consultation_id: id, patient_name: name, start_time: start, checked_in_at: since });
+        const let_go_first = row.hasAttribute("data-skipped");
+        const position = since ? index + 1 : null;
+        this.#keep({ consultation_id: id, patient_name: name, start_time: start, checked_in_at: since, position, let_go_first });
       }
     }
     const inCall = this.#part("now");
     const id = inCall?.querySelector("a")?.getAttribute("href")?.split("/").at(-1);
     if (inCall && !inCall.hidden && id) {
       const name = inCall.querySelector("[data-name-here]")?.textContent ?? "";
-      this.#keep({ consultation_id: id, patient_name: name, called_at: "", status: "ACTIVE" });
+      const called = !(inCall.querySelector("[data-only-called]") instanceof HTMLElement && inCall.querySelector("[data-only-called][hidden]"));
+      this.#keep({ consultation_id: id, patient_name: name, called_at: "", status: called ? "PENDING" : "ACTIVE" });
     }
   }
 
   /** @param {Partial<Entry> & { consultation_id: string }} known */
   #keep(known) {
-    const bare = { patient_name: "", start_time: "", status: "PENDING", checked_in_at: null, called_at: null, listed: true };
+    const bare = { patient_name: "", start_time: "", status: "PENDING", checked_in_at: null, position: null, called_at: null, listed: true, let_go_first: false, readiness: undefined };
     this.#entries.set(known.consultation_id, { ...bare, ...known });
   }
 
@@ -122,9 +125,27 @@ class WaitingQueue extends HTMLElement {
     if (status) status.textContent = fill(this.dataset[what] ?? "", values);
   }
 
-  /** Those who wait, in the order they came. */
+  /** Those who wait, in the order of the line. */
   get #waiting() {
-    return [...this.#entries.values()].filter(isWaiting).sort((a, b) => moment(a.checked_in_at) - moment(b.checked_in_at));
+    const waiting = [...this.#entries.values()].filter(isWaiting);
+    return waiting.sort((a, b) => (a.position ?? 0) - (b.position ?? 0) || moment(a.checked_in_at) - moment(b.checked_in_at));
+  }
+
+  /** @param {string} backAt */
+  #delay(backAt) {
+    const told = this.querySelector("[data-delay-told]");
+    const end = this.querySelector("[data-delay-end]");
+    const over = !backAt || moment(backAt) <= serverNow();
+    if (told instanceof HTMLElement) {
+      told.hidden = over;
+      const words = told.querySelector("span");
+      if (words) {
+        words.dataset.words ??= words.textContent ?? "";
+        if (!over) words.textContent = fill(words.dataset.words, { time: clock.format(new Date(backAt)) });
+      }
+    }
+    if (end instanceof HTMLElement) end.hidden = over;
+    this.setAttribute("back-at", backAt);
   }
 
   #show() {
@@ -143,6 +164,8 @@ class WaitingQueue extends HTMLElement {
     for (const row of this.#rows("waiting")) {
       const callable = row.querySelector("[data-callable]");
       if (callable instanceof HTMLElement) callable.hidden = row.dataset.id === first;
+      const skippable = row.querySelector("[data-skippable]");
+      if (skippable instanceof HTMLElement) skippable.hidden = row.dataset.id === waiting.at(-1)?.consultation_id;
       row.toggleAttribute("aria-current", row.dataset.id === first);
     }
     this.#hide("nobody", waiting.length > 0);
@@ -192,6 +215,9 @@ class WaitingQueue extends HTMLElement {
   #fill(row, entry) {
     const since = entry.checked_in_at ?? "";
     const { id, name, start } = row.dataset;
+    const skipped = row.querySelector("[data-skipped-only]");
+    if (skipped instanceof HTMLElement) skipped.hidden = !entry.let_go_first;
+    if (entry.readiness !== undefined) devices(row.querySelector("[data-devices]"), entry, this.dataset.devices ?? "");
     if (id === entry.consultation_id && name === entry.patient_name && start === entry.start_time && (row.dataset.since ?? "") === since) return;
     Object.assign(row.dataset, { id: entry.consultation_id, name: entry.patient_name, start: entry.start_time, since });
     this.#write(row, entry);
@@ -226,6 +252,9 @@ class WaitingQueue extends HTMLElement {
     this.#write(part, entry);
     const link = part.querySelector("[data-open]");
     if (link instanceof HTMLAnchorElement) link.href = `/consultations/${entry.consultation_id}`;
+    const called = part.querySelector("[data-only-called]");
+    if (called instanceof HTMLElement) called.hidden = entry.status !== "PENDING";
+    aim(part, entry);
   }
 
   /** @param {Entry | undefined} entry */
@@ -263,6 +292,8 @@ class WaitingQueue extends HTMLElement {
       const minutes = Math.max(0, Math.floor((now - moment(row.dataset.since)) / MINUTE_MS));
       if (place && place.textContent !== String(minutes)) place.textContent = String(minutes);
     }
+    const backAt = this.getAttribute("back-at");
+    if (backAt && moment(backAt) <= now) this.#delay("");
     const time = this.querySelector("[data-now-clock]");
     if (time) time.textContent = clock.format(new Date(now));
   }
@@ -305,56 +336,6 @@ class WaitingQueue extends HTMLElement {
     const part = this.querySelector(`[data-${name}]:not(section)`);
     if (part instanceof HTMLElement) part.hidden = hidden;
   }
-}
-
-/** @param {Entry} entry */
-function isWaiting(entry) {
-  return entry.status === "PENDING" && entry.checked_in_at !== null && entry.called_at === null;
-}
-
-/** @param {Element} part */
-function isHeld(part) {
-  return part.matches(":hover") || part.contains(document.activeElement);
-}
-
-/** @param {string | null | undefined} at */
-function moment(at) {
-  return at ? Date.parse(at) : 0;
-}
-
-/**
- * Let the form of a part call this patient.
- * @param {HTMLElement} part
- * @param {Entry} entry
- */
-function aim(part, entry) {
-  const form = part.querySelector("form[data-call]");
-  if (form instanceof HTMLFormElement) form.action = `/consultations/${entry.consultation_id}/call`;
-}
-
-/**
- * The face of a person without a picture, as the server draws it.
- * @param {string} name
- * @param {boolean} isSmall
- */
-function face(name, isSmall) {
-  const parts = name.replaceAll(".", " ").split(/\s+/).filter((part) => part && !TITLES.has(part.toLowerCase()));
-  const [first = "·"] = parts;
-  const letters = [...first][0] + (parts.length > 1 ? ([...(parts.at(-1) ?? "")][0] ?? "") : "");
-  const sum = new TextEncoder().encode(name).reduce((total, byte) => total + byte, 0);
-  const drop = document.createElement("span");
-  drop.className = `avatar ${isSmall ? "small" : ""} ${TINTS[sum % TINTS.length]}`;
-  drop.setAttribute("aria-hidden", "true");
-  drop.textContent = letters.toUpperCase();
-  return drop;
-}
-
-/**
- * @param {string} sentence
- * @param {Record<string, string>} values
- */
-function fill(sentence, values) {
-  return sentence.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }
 
 customElements.define("waiting-queue", WaitingQueue);
