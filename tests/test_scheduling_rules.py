@@ -247,7 +247,7 @@ async def test_extra_hours_never_overlap_what_is_booked_each_other_or_leave(cast
 
 
 @pytest.mark.parametrize(
-    ("begin", "hours", "code"), [(-30, 24, "past"), (24, -1, "order"), (24, 0.25, "too-short"), (24, 25, "too-long")]
+    ("begin", "hours", "code"), [(-60, 24, "past"), (24, -1, "order"), (24, 0.25, "too-short"), (24, 25, "too-long")]
 )
 async def test_extra_hours_that_cannot_be_name_their_end(cast: Cast, begin: int, hours: float, code: str) -> None:
     start = midnight(1) + timedelta(hours=begin)
