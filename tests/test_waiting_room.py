@@ -165,7 +165,7 @@ async def test_a_doctor_hands_a_waiting_patient_to_another_who_has_time(cast: Ca
 
 
 async def test_only_who_may_hands_on_and_only_to_who_has_time(cast: Cast) -> None:
-    a, b, _ = await three_waiting(cast)
+    a, _, c = await three_waiting(cast)
     sen = cast.dr_sen.me["doctor_id"]
     for client, status in ((cast.asha, 403), (cast.vik, 403), (cast.dr_sen, 404)):
         assert (await client.post(f"/consultations/{a}/transfer", doctor_id=sen)).status == status
@@ -180,12 +180,12 @@ async def test_only_who_may_hands_on_and_only_to_who_has_time(cast: Cast) -> Non
     assert made.status == 200, made.text
     assert order(await queue_of(cast.dr_sen)) == [a]
     answers = await asyncio.gather(
-        cast.dr_rao.post(f"/consultations/{b}/transfer", doctor_id=sen),
-        cast.mira.post(f"/consultations/{b}/transfer", doctor_id=sen),
+        cast.dr_rao.post(f"/consultations/{c}/transfer", doctor_id=sen),
+        cast.mira.post(f"/consultations/{c}/transfer", doctor_id=sen),
     )
     assert sorted(answer.status for answer in answers)[0] == 200
     held = "select count(*) from availability_slots where consultation_id = $1"
-    assert await cast.house.value(held, b) == 1
+    assert await cast.house.value(held, c) == 1
 
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

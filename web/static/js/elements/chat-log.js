@@ -8,7 +8,7 @@
 import { ask, CallFailed, join, onStateChange, serverNow } from "../live.js";
 import { say } from "../words.js";
 import { Attach } from "./chat-attach.js";
-import { bubble, fileLine, line } from "./chat-parts.js";
+import { bubble, fileLine, line, markRead, newId } from "./chat-parts.js";
 
 /** @typedef {import("./chat-parts.js").Message} Message */
 /** @typedef {{ client_id: string, text: string, at: number, attachment_id?: string }} Unsent */
@@ -211,10 +211,30 @@ class ChatLog extends HTMLElement {
     this.#typingTimer = setTimeout(() => (line.textContent = ""), TYPING_SHOWN_MS);
   }
 
-  /** @param {Message[]} messages */
+  /**
+   * The room's last lines: those above what is shown move nothing that somebody is reading.
+   * @param {Message[]} messages
+   */
   #all(messages) {
-    for (const message of messages) this.#show(message);
-    this.#toEnd();
+    const atEnd = this.#atEnd;
+    const first = this.#firstNumber;
+    this.#holdingPlace(() => {
+      for (const message of messages) this.#show(message, message.number < first);
+    });
+    if (atEnd) this.#toEnd();
+  }
+
+  get #firstNumber() {
+    return Number(this.#list.querySelector("li[data-number]")?.getAttribute("data-number") ?? 0);
+  }
+
+  /** @param {() => void} insert what goes in above, while the lines that one sees stay where they are */
+  #holdingPlace(insert) {
+    const scroll = this.#scroll;
+    const below = scroll ? scroll.scrollHeight - scroll.scrollTop : 0;
+    const before = this.#list.lastElementChild;
+    insert();
+    if (scroll && before === this.#list.lastElementChild) scroll.scrollTop = scroll.scrollHeight - below;
   }
 
   /**
@@ -231,7 +251,7 @@ class ChatLog extends HTMLElement {
     const item = bubble(message, mine, this.getAttribute("other") ?? "");
     const after = [...this.#list.querySelectorAll("li")].find((one) => !one.dataset.number || Number(one.dataset.number) > message.number);
     this.#list.insertBefore(item, after ?? null);
-    if (mine) this.#showRead();
+    if (mine) markRead(this.#list, this.#readByOther);
     if (atEnd || (mine && !isOld)) this.#toEnd();
     else if (!isOld) {
       this.#unseen += 1;
@@ -241,18 +261,17 @@ class ChatLog extends HTMLElement {
 
   /** The page of the chat that lies before what is shown; what one reads stays where it is. */
   async #older() {
-    const first = Number(this.#list.querySelector("li[data-number]")?.getAttribute("data-number") ?? 0);
-    const scroll = this.#scroll;
-    if (this.#loading || !scroll || first <= 1) return;
+    const first = this.#firstNumber;
+    if (this.#loading || first <= 1) return;
     this.#loading = true;
     try {
       const address = `/api/v1/consultations/${this.#consultation}/messages?before=${first}&limit=${PAGE}`;
       const answer = await fetch(address, { headers: { Accept: "application/json" } }).catch(() => null);
       if (!answer?.ok) return;
       const { items, next_cursor } = await answer.json();
-      const below = scroll.scrollHeight - scroll.scrollTop;
-      for (const message of items.reverse()) this.#show(message, true);
-      scroll.scrollTop = scroll.scrollHeight - below;
+      this.#holdingPlace(() => {
+        for (const message of items.reverse()) this.#show(message, true);
+      });
       const button = this.querySelector("[data-older]");
       if (button instanceof HTMLElement) button.hidden = next_cursor === null;
     } finally {
@@ -264,19 +283,7 @@ class ChatLog extends HTMLElement {
   #read(number) {
     if (number <= this.#readByOther) return;
     this.#readByOther = number;
-    this.#showRead();
-  }
-
-  /** One mark, at the last of one's own lines that was read. */
-  #showRead() {
-    for (const old of this.#list.querySelectorAll("[data-read]")) old.remove();
-    const mine = [...this.#list.querySelectorAll("li.mine[data-number]")];
-    const last = mine.filter((item) => Number(item.getAttribute("data-number")) <= this.#readByOther).at(-1);
-    if (!last) return;
-    const mark = document.createElement("span");
-    mark.dataset.read = "";
-    mark.textContent = ` · ${say("readByOther")}`;
-    last.querySelector("small")?.append(mark);
+    markRead(this.#list, this.#readByOther);
   }
 
   /** @param {import("./chat-parts.js").ChatFile} file */
@@ -338,11 +345,6 @@ class ChatLog extends HTMLElement {
     badge.hidden = this.#unseen === 0;
     badge.textContent = say("newMessages", { count: this.#unseen });
   }
-}
-
-// Over plain http on another address than this machine there is no randomUUID.
-function newId() {
-  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(16).padStart(8, "0")).join("");
 }
 
 customElements.define("chat-log", ChatLog);

@@ -70,3 +70,24 @@ export function fileLine(file, consultation) {
   place.append(icon("file"), shown);
   return place;
 }
+
+/**
+ * One mark, at the last of one's own lines that was read.
+ * @param {Element} list
+ * @param {number} number up to which the other side has read
+ */
+export function markRead(list, number) {
+  for (const old of list.querySelectorAll("[data-read]")) old.remove();
+  const mine = [...list.querySelectorAll("li.mine[data-number]")];
+  const last = mine.filter((item) => Number(item.getAttribute("data-number")) <= number).at(-1);
+  if (!last) return;
+  const mark = document.createElement("span");
+  mark.dataset.read = "";
+  mark.textContent = ` · ${say("readByOther")}`;
+  last.querySelector("small")?.append(mark);
+}
+
+// Over plain http on another address than this machine there is no randomUUID.
+export function newId() {
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(16).padStart(8, "0")).join("");
+}
