@@ -99,6 +99,7 @@ async def open_server(settings: Settings, *, only: str | None = None) -> AsyncGe
             )
             app.on_response_prepare.append(edge.on_prepare)
             probes = Probes(database, redis)
+            probes.watch(payments.DIFFERENCES, payments.open_differences)
             probes.mount(app)
             rooms = realtime.Realtime(
                 settings,

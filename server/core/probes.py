@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 
@@ -10,7 +11,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, ge
 from redis.asyncio import Redis
 
 from server.core.database import AWAY, Database
+from server.core.errors import Problem
 from server.core.migrate import migrations, pending
+from server.core.tx import Tx
 from server.core.valkey import REDIS_AWAY
 
 REQUESTS = Counter("amrutam_requests_total", "HTTP requests", ["method", "route", "status"])
@@ -26,12 +29,17 @@ class Probes:
         self._database = database
         self._redis = redis
         self.draining = False
+        self._figures: list[tuple[Gauge, Callable[[Tx], Awaitable[float]]]] = []
 
     def mount(self, app: web.Application) -> None:
         """Register the three addresses."""
         app.router.add_get("/healthz", self.healthz)
         app.router.add_get("/readyz", self.readyz)
         app.router.add_get("/metrics", self.metrics)
+
+    def watch(self, gauge: Gauge, read: Callable[[Tx], Awaitable[float]]) -> None:
+        """Keep a figure that only the database knows: it is read whenever /metrics is."""
+        self._figures.append((gauge, read))
 
     async def healthz(self, request: web.Request) -> web.Response:
         """The process runs."""
@@ -61,6 +69,10 @@ class Probes:
     async def metrics(self, request: web.Request) -> web.Response:
         """Prometheus' text format."""
         del request
+        for gauge, read in self._figures:
+            # With the database away the figure stays what it was last.
+            with contextlib.suppress(Problem):
+                gauge.set(await self._database.read(read, source="metrics"))
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -1,5 +1,14 @@
 """Payments: one a consultation, worth the balance of its ledger; a gateway is asked by the worker only."""
 
+from server.payments.books import (
+    DIFFERENCES,
+    begin_reconciliations,
+    list_differences,
+    open_differences,
+    reconcile,
+    reconcile_now,
+)
+from server.payments.books_models import Difference, Differences, ListDifferences, Reconcile
 from server.payments.checkout import read_checkout
 from server.payments.events import (
     PaymentCaptured,
@@ -7,6 +16,7 @@ from server.payments.events import (
     PaymentFailed,
     PaymentRefundDue,
     PaymentRefunded,
+    ReconciliationDue,
     SandboxReportsDue,
 )
 from server.payments.gateway import HOUSE, SANDBOX, Gateway, GatewayAway, GatewayRefused, Gateways
@@ -46,6 +56,7 @@ from server.payments.signature import WrongSignature, sign
 from server.payments.webhook import take_webhook
 
 __all__ = [
+    "DIFFERENCES",
     "HOUSE",
     "SANDBOX",
     "SIGNATURE",
@@ -53,10 +64,13 @@ __all__ = [
     "AskForOrder",
     "Checkout",
     "CloseOrder",
+    "Difference",
+    "Differences",
     "Gateway",
     "GatewayAway",
     "GatewayRefused",
     "Gateways",
+    "ListDifferences",
     "MoreThanCaptured",
     "NothingToRefund",
     "PayForm",
@@ -69,6 +83,8 @@ __all__ = [
     "PaymentRefunded",
     "PaymentStatus",
     "ReadPayment",
+    "Reconcile",
+    "ReconciliationDue",
     "RefundAtGateway",
     "RefundPayment",
     "SandboxGateway",
@@ -79,17 +95,22 @@ __all__ = [
     "WrongSignature",
     "ask_for_refund",
     "ask_gateway_for_order",
+    "begin_reconciliations",
     "close_order_at_gateway",
     "gateways_of",
     "hold_until",
     "holds_due",
+    "list_differences",
     "locked_payment",
     "locked_payment_of",
+    "open_differences",
     "open_payment",
     "pay_in_sandbox",
     "payment",
     "payment_of",
     "read_checkout",
+    "reconcile",
+    "reconcile_now",
     "refund_at_gateway",
     "refund_payment",
     "returnable",

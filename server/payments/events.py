@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from uuid import UUID
 
 from server.consultations import CONSULTATION, ConsultationPayment
 from server.core.events import Event
@@ -59,3 +60,12 @@ class SandboxReportsDue(Event, name="payment.sandbox_reports_due"):
     due_at: Instant
     duplicates: int
     reorder: bool
+
+
+class ReconciliationDue(Event, name="payment.reconciliation_due"):
+    """It is time to look into a gateway's books."""
+
+    id: UUID
+    provider: Annotated[str, Level.PUBLIC]
+    since: Instant
+    until: Instant

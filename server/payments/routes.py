@@ -6,8 +6,9 @@ from functools import partial
 
 from server.core.clock import Clock
 from server.core.errors import Invalid, NotFound
-from server.core.routes import Idempotent, Route, as_admin, post, public, signed_by, stepped_up
+from server.core.routes import Idempotent, Route, as_admin, get, post, public, signed_by, stepped_up
 from server.core.settings import Environment, Settings
+from server.payments.books import list_differences, reconcile_now
 from server.payments.gateways import has_sandbox, razorpay, stripe
 from server.payments.gateways.sandbox import SIGNATURE, verifier
 from server.payments.refund import MoreThanCaptured, NothingToRefund, refund_payment
@@ -29,6 +30,20 @@ def routes(settings: Settings, clock: Clock) -> list[Route]:
             access=stepped_up(as_admin),
             idempotent=Idempotent.REQUIRED,
             raises=[NotFound, NothingToRefund, MoreThanCaptured],
+            tags=["payments"],
+        ),
+        get(
+            "/admin/payments/differences",
+            list_differences,
+            access=as_admin,
+            raises=[Invalid],
+            tags=["payments"],
+        ),
+        post(
+            "/admin/payments/reconciliations",
+            partial(reconcile_now, settings=settings),
+            status=202,
+            access=as_admin,
             tags=["payments"],
         ),
     ]

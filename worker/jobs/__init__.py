@@ -7,6 +7,7 @@ from functools import partial
 from server.core.cipher import Cipher
 from server.core.settings import Settings
 from server.notifications import send_again, send_due_reminders
+from server.payments import begin_reconciliations
 from server.scheduling import end_due_offers
 from worker.jobs.holds import expire_holds
 from worker.jobs.partitions import make_partitions
@@ -27,6 +28,7 @@ def ticks_of(settings: Settings, cipher: Cipher) -> list[Tick]:
         Tick("partitions", HOUR, make_partitions),
         Tick("slots", HOUR, partial(keep_slots_ahead, settings=settings)),
         Tick("trim", 600.0, trim),
+        Tick("reconciliations", 60.0, partial(begin_reconciliations, settings=settings)),
     ]
 
 
