@@ -63,6 +63,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "write_message": {"client_id": "c1", "text": "hello"},
     "write_note": {"text": "Seen."},
     "write_prescription": {"medicines": [{"name": "Paracetamol", "dose": "500 mg", "frequency": "1-0-1"}]},
+    "refund_payment": {"amount": 100},
     "take_webhook": {
         "id": "e1",
         "type": "payment.captured",
