@@ -256,6 +256,8 @@ async def test_ids_and_queries_that_cannot_be_are_named(quiet: Quiet) -> None:
         who, path = quiet.who(route), quiet.path(route)
         key = {"Idempotency-Key": uuid4().hex}
         body = None if route.body.kind == "none" else GOOD.get(route.name, {})
+        if route.body.kind == "upload":
+            continue  # what is no multipart is refused before anything else; tests/test_attachments.py
         if route.body.kind != "signed":
             extra = await who.call(route.method, path + "?surprise=1", body, headers=key)
             assert is_problem(extra, 422), (route.path, extra.text)

@@ -35,6 +35,12 @@ HEADERS = {
 }
 
 
+A_FILE = (
+    b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\nContent-Type: application/pdf\r\n\r\n'
+    b"%PDF-1.7\n%%EOF\r\n--x--\r\n"
+)
+
+
 def lines(settings: Settings) -> list[Route]:
     return api_routes(settings, Cipher(settings), utc_now, Passwords(), Throttle(connect_redis(settings)))
 
@@ -42,6 +48,9 @@ def lines(settings: Settings) -> list[Route]:
 async def ask(client: Client, route: Route, ids: dict[str, str] | None = None) -> Answer:
     """One call of a route with ids that exist (or not) and an empty body."""
     path = re.sub(r"{(\w+)(?::[^}]*)?}", lambda match: (ids or {}).get(match[1]) or str(uuid4()), route.path)
+    if route.body.kind == "upload":
+        headers = {"Idempotency-Key": uuid4().hex, "Content-Type": "multipart/form-data; boundary=x"}
+        return await client.call(route.method, path, raw=A_FILE, headers=headers)
     body: Any = None if route.method in ("GET", "DELETE") else {}
     return await client.call(route.method, path, body, headers={"Idempotency-Key": uuid4().hex})
 
