@@ -128,3 +128,36 @@ async def test_what_was_written_offline_outlives_reload_and_login_and_is_its_own
         await expect(page.locator(".chat-log .unsent")).to_have_count(0, timeout=20000)
         listed = (await held.patient.call("GET", f"/consultations/{held.id}/messages"))["items"]
         assert [message["text"] for message in listed] == ["written in the tunnel", "and this, too"]
+
+
+async def test_a_cancelled_consultation_ends_the_waiting_page_at_once(up: Running, chromium: Browser) -> None:
+    """W1: by whom, what about the money, other times; no way into a call that will not be."""
+    async with meeting(up.base, chromium) as held:
+        page = await held.open(held.patient, viewport={"width": 360, "height": 740})
+        await expect(page.locator("main")).to_have_attribute("data-state", "waiting", timeout=15000)
+        await held.doctor.call("POST", f"/consultations/{held.id}/cancel")
+        await expect(page.locator("main")).to_have_attribute("data-state", "ended", timeout=2000)
+        await expect(page.locator("[data-ended-title]")).to_contain_text("cannot come")
+        await expect(page.locator("[data-ended-why]")).to_contain_text("fee")
+        await expect(page.locator("ul.slots a").first).to_be_visible(timeout=10000)
+        assert await page.locator("[data-action=join]:visible").count() == 0
+
+
+async def test_what_was_said_while_a_phone_was_offline_appears_without_a_reload(up: Running, chromium: Browser) -> None:
+    """T1: in order, once, when the connection is back."""
+    async with meeting(up.base, chromium) as held:
+        context = await held.patient.context(chromium)
+        page = await held.open_in(context)
+        await expect(page.locator("main")).to_have_attribute("data-state", "waiting", timeout=15000)
+        await page.evaluate("() => { window.stays = true; }")
+        await context.set_offline(True)
+        for number in (1, 2, 3):
+            body = {"client_id": f"t{number}", "text": f"said {number}"}
+            await held.doctor.call("POST", f"/consultations/{held.id}/messages", body)
+        await context.set_offline(False)
+        for number in (1, 2, 3):
+            await expect(page.locator(f".chat-log li[data-number='{number}']")).to_have_text(
+                re.compile(f"said {number}"), timeout=60000
+            )
+        assert await page.locator(".chat-log li[data-number]").count() == 3
+        assert await page.evaluate("() => window.stays === true")
