@@ -121,3 +121,45 @@ async def test_only_administrators_look_into_books(shop: Shop) -> None:
     for who in (shop.cast.asha, shop.cast.dr_sen):
         assert (await who.get("/admin/payments/differences")).status == 403
         assert (await who.post("/admin/payments/reconciliations", key=None)).status == 403
+
+
+@pytest.mark.parametrize("language", ["en", "hi"])
+async def test_the_page_shows_administrators_what_differs(shop: Shop, language: str) -> None:
+    booked = await shop.cast.booked(shop.cast.asha, shop.cast.dr_sen)
+    shop.captured(await shop.ordered(booked))
+    await look(shop)
+    house = shop.cast.house
+    calm = await shop.cast.mira.call("GET", f"//admin/payments?lang={language}")
+    assert calm.status == 200
+    assert ("Everything agrees" if language == "en" else "सब मेल खाता है") in calm.text
+    whole = await shop.cast.mira.call("GET", f"//admin/payments?all=true&lang={language}")
+    assert ("Paid at the provider, not here" if language == "en" else "प्रदाता के यहाँ भुगतान") in whole.text
+    assert booked["payment"]["id"][-12:] in whole.text
+    assert (await shop.cast.mira.call("GET", "//admin/payments?cursor=%3Cb%3E")).status == 200
+    assert (await shop.cast.asha.call("GET", "//admin/payments")).status in (403, 404)
+    assert (await house.stranger().call("GET", "//admin/payments")).status in (302, 303)
+
+
+async def test_the_checkout_leads_to_the_gateway_and_nowhere_else(shop: Shop) -> None:
+    booked = await shop.cast.booked(shop.cast.asha, shop.cast.dr_sen)
+    order = await shop.ordered(booked)
+    path = f"//checkout/{booked['payment']['id']}"
+    found = await shop.cast.asha.call("GET", path)
+    assert 'data-action="pay"' in found.text
+    assert 'data-action="fail"' not in found.text
+    policy = found.headers["Content-Security-Policy"]
+    if isinstance(shop.provider, Razorpay):
+        assert f'action="{shop.provider.url}/v1/checkout/embedded"' in found.text
+        assert f'value="{order}"' in found.text
+    else:
+        assert 'href="https://checkout.stripe.example/c/pay/1"' in found.text
+    assert f"form-action 'self' {shop.provider.url}" in policy
+    assert "script-src 'nonce-" in policy
+    back = await shop.cast.house.stranger().call(
+        "POST",
+        path + "/back",
+        raw=b"razorpay_payment_id=pay_1&razorpay_signature=forged&error%5Bcode%5D=x",
+        headers={"Content-Type": "application/x-www-form-urlencoded", "Origin": "https://api.razorpay.com"},
+    )
+    assert (back.status, back.headers["Location"]) == (303, path[1:])
+    assert await shop.cast.house.value("select count(*) from payment_entries") == 0

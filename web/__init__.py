@@ -18,6 +18,7 @@ from web.pages import (
     finding,
     hours,
     meeting,
+    money,
     own,
     papers,
     room,
@@ -50,6 +51,7 @@ def routes(settings: Settings, cipher: Cipher, clock: Clock, passwords: Password
         *waitlist.routes(settings, cipher),
         *calendar.routes(settings, cipher),
         *around.routes(settings, cipher),
+        *money.routes(settings),
     ]
 
 

@@ -7,6 +7,7 @@ from server.payments.books import (
     open_differences,
     reconcile,
     reconcile_now,
+    with_books,
 )
 from server.payments.books_models import Difference, Differences, ListDifferences, Reconcile
 from server.payments.checkout import read_checkout
@@ -121,4 +122,5 @@ __all__ = [
     "sign",
     "take_webhook",
     "verifier",
+    "with_books",
 ]
