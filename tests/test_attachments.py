@@ -192,6 +192,7 @@ async def test_what_is_no_picture_too_big_or_too_much_is_refused(services: Servi
             (b"rubbish", "multipart/form-data", 400),
             (b"rubbish", "multipart/form-data; boundary=x", 400),
             (b"--x\r\n\r\n\r\n--x--\r\n", "multipart/form-data; boundary=x", 400),
+            (b"--x\r\nContent-Disposition: a\x04b\x00\r\n\r\n1\r\n--x--\r\n", "multipart/form-data; boundary=x", 400),
             (
                 b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--\r\n',
                 "multipart/form-data; boundary=x",

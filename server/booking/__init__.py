@@ -6,6 +6,7 @@ from server.booking.confirm import confirm_paid
 from server.booking.daily_limit import hold_daily_limit
 from server.booking.events import ConsultationBooked, ConsultationMoved, FollowUpBooked
 from server.booking.follow_up import book_follow_up
+from server.booking.hand_over import transfer, transfer_from_queue
 from server.booking.leave import (
     BookedInside,
     LeaveHasConsultations,
@@ -44,7 +45,6 @@ from server.booking.problems import (
 )
 from server.booking.routes import routes
 from server.booking.terms import Cancellation, cancellation, read_cancellation
-from server.booking.transfer import transfer, transfer_from_queue
 from server.booking.walk_in import walk_in
 from server.payments import holds_due
 

@@ -7,6 +7,7 @@ from functools import partial
 from server.booking.book import book_slot
 from server.booking.cancel import cancel_booking
 from server.booking.follow_up import book_follow_up
+from server.booking.hand_over import transfer
 from server.booking.leave import leave_routes
 from server.booking.move import reschedule
 from server.booking.problems import (
@@ -25,7 +26,6 @@ from server.booking.problems import (
     TooLate,
 )
 from server.booking.terms import read_cancellation
-from server.booking.transfer import transfer
 from server.booking.walk_in import walk_in
 from server.consultations import WrongStatus, party_to_consultation, treating_doctor
 from server.core.cipher import Cipher

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import ValidationError
 
 from server.core import jsongate
@@ -78,7 +79,7 @@ async def read_upload(route: Route, request: web.Request) -> tuple[Ask, dict[str
                 raise Malformed(f"At most {MOST_PARTS - 1} parts.")
     except TimeoutError:
         raise Malformed("The file did not arrive within a minute.") from None
-    except (ValueError, RuntimeError, AssertionError, EOFError):
+    except (ValueError, RuntimeError, AssertionError, EOFError, HttpProcessingError):
         raise Malformed("The form cannot be read.") from None
     if upload is None:
         raise Invalid(errors=[FieldError(field="file", code="missing", message="Field required")])
