@@ -13,7 +13,6 @@ import socket
 import tracemalloc
 from collections import Counter
 from collections.abc import AsyncGenerator
-from typing import cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -222,7 +221,9 @@ async def test_a_client_that_never_reads_costs_bounded_memory_and_is_cut(house: 
             await watch(deaf, room)
             await watch(reader, room)
             slow, _ = sorted(sockets.feeds.members(room), key=lambda socket: socket.actor.address)
-            cast("asyncio.Transport", deaf.writer.transport).pause_reading()
+            deaf_side = deaf.writer.transport
+            assert isinstance(deaf_side, asyncio.Transport)
+            deaf_side.pause_reading()
             for _ in range(200):  # 40 MB
                 sockets.feeds.tell_here(room, "filler", {"x": "a" * 200_000}, sockets.feeds.members(room))
                 _, payload = await reader.hear()

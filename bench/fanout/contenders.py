@@ -39,7 +39,8 @@ class Contender:
         """Emit batches of (room, count); the moment of each event, by room, in order."""
         answer = await self.emitter.ask(batches=batches, interval=interval, doctors=self.doctors)
         moments: list[list[float]] = []
-        for room, moment in answer["sent"]:
+        sent: list[tuple[int, float]] = answer["sent"]
+        for room, moment in sent:
             while len(moments) <= room:
                 moments.append([])
             moments[room].append(moment)

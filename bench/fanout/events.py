@@ -64,7 +64,8 @@ async def main() -> None:
     the one before; the answer is `[room, moment]` of every event, in the order of its room."""
     settings = Settings()
     cipher, redis = Cipher(settings), connect_redis(settings)
-    async with TimedPublisher(redis, cipher) as publisher:
+    publisher = TimedPublisher(redis, cipher)
+    async with publisher:
         database = await Database.connect(settings, shifted_clock(0), cipher, publisher)
 
         async def emit(ask: dict[str, Any]) -> dict[str, Any]:

@@ -204,7 +204,7 @@ class Watchers:
             if packet:
                 link.sendall(_masked(packet))
             got = _without_a_frame(link, got)
-        link.setblocking(False)
+        link.settimeout(0)
         self._by_fd[link.fileno()] = Watcher(link, room, got)
         self._poll.register(link.fileno(), select.EPOLLIN)
 
