@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from server.booking import BookSlot, CancelBooking, book_slot, cancel_booking, hold_daily_limit
+from server.booking import BookSlot, CancelBooking, book_slot, cancel_booking
 from server.booking.terms import steps
 from server.consultations import Consultation
 from server.core.clock import utc_now
@@ -179,8 +179,6 @@ async def test_parallel_bookings_do_not_pass_the_daily_limit(cast: Cast) -> None
     actor = Actor(role=Role.PATIENT, user_id=row["user_id"], patient_id=patient_id, patient_n=row["n"])
 
     async def once(tx: Tx, slot_id: str) -> Consultation:
-        await tx.begin()
-        await hold_daily_limit(tx, patient_id, settings)
         ask = BookSlot(slot_id=SlotId(UUID(slot_id)))
         return await book_slot(tx, ask, cipher=database.cipher, settings=settings)
 

@@ -2,6 +2,7 @@
 
 from server.booking.book import book_slot
 from server.booking.cancel import cancel_booking, expire_hold
+from server.booking.come_in import walk_in
 from server.booking.confirm import confirm_paid
 from server.booking.daily_limit import hold_daily_limit
 from server.booking.events import ConsultationBooked, ConsultationMoved, FollowUpBooked
@@ -45,7 +46,6 @@ from server.booking.problems import (
 )
 from server.booking.routes import routes
 from server.booking.terms import Cancellation, cancellation, read_cancellation
-from server.booking.walk_in import walk_in
 from server.payments import holds_due
 
 __all__ = [

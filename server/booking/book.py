@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from asyncpg import Record
 
 from server.booking import queries
+from server.booking.daily_limit import day_began, hold_daily_limit
 from server.booking.events import ConsultationBooked
 from server.booking.models import BookSlot, HeldAlready
 from server.booking.problems import (
@@ -56,8 +57,7 @@ async def book_slot(tx: Tx, ask: BookSlot, *, cipher: Cipher, settings: Settings
     _refuse(found, tx.now, settings)
     if not _is_free(found):
         return await _answer_a_loser(tx, ask.slot_id, found, settings)
-    if settings.bookings_a_day > 0 and await queries.booked_today(tx) >= settings.bookings_a_day:
-        raise DailyLimit
+    await _keep_daily_limit(tx, settings)
     if found["daily_limit"] is not None:
         await tx.begin()
         if not await takes_place(tx, found["doctor_id"], ask.slot_id, found["start_time"]):
@@ -95,6 +95,17 @@ def _refuse(found: Record, now: datetime, settings: Settings) -> None:
             raise TooLate
         if begins > now + timedelta(days=found["horizon_days"]):
             raise BeyondHorizon
+
+
+async def _keep_daily_limit(tx: Tx, settings: Settings) -> None:
+    """Parallel requests must add up: with a limit, a patient's bookings take turns to their commit."""
+    if settings.bookings_a_day == 0:
+        return
+    assert tx.actor.patient_id is not None
+    await tx.begin()
+    await hold_daily_limit(tx, tx.actor.patient_id, settings)
+    if await queries.booked_since(tx, day_began(tx.now, tx.actor.time_zone)) >= settings.bookings_a_day:
+        raise DailyLimit
 
 
 async def _answer_a_loser(tx: Tx, slot_id: SlotId, found: Record, settings: Settings) -> Consultation:

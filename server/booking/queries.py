@@ -10,9 +10,8 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import asyncpg
 from asyncpg import Record
@@ -42,9 +41,7 @@ LOOK = """
              on s.id = $4::uuid
       left join (patients p join users u on u.id = p.user_id) on p.id = $7::uuid
 """
-# Two bookings of one patient at once must not both count only themselves.
-HOLD_PATIENT = "select pg_advisory_xact_lock(hashtextextended('bookings a day|' || $1::text, 0))"
-BOOKED_TODAY = """
+BOOKED_SINCE = """
     select count(*) from consultations c
      where c.patient_id = $1 and c.created_at >= $2 and c.ended_as is distinct from 'unpaid'
 """
@@ -181,12 +178,9 @@ async def look(tx: Tx, slot_id: SlotId) -> Record:
     return row
 
 
-async def booked_today(tx: Tx) -> int:
-    """How many consultations the acting patient has booked since their midnight; nobody else counts until the end."""
-    await tx.begin()
-    await tx.conn.execute(HOLD_PATIENT, str(tx.actor.patient_id))
-    midnight = datetime.combine(tx.now.astimezone(zone := ZoneInfo(tx.actor.time_zone)).date(), time(), zone)
-    count: int = await tx.conn.fetchval(BOOKED_TODAY, tx.actor.patient_id, midnight)
+async def booked_since(tx: Tx, day_began: datetime) -> int:
+    """How many consultations the acting patient has booked since then; whose hold ran out unpaid count not."""
+    count: int = await tx.conn.fetchval(BOOKED_SINCE, tx.actor.patient_id, day_began)
     return count
 
 

@@ -6,6 +6,7 @@ from functools import partial
 
 from server.booking.book import book_slot
 from server.booking.cancel import cancel_booking
+from server.booking.come_in import walk_in
 from server.booking.follow_up import book_follow_up
 from server.booking.hand_over import transfer
 from server.booking.leave import leave_routes
@@ -26,7 +27,6 @@ from server.booking.problems import (
     TooLate,
 )
 from server.booking.terms import read_cancellation
-from server.booking.walk_in import walk_in
 from server.consultations import WrongStatus, party_to_consultation, treating_doctor
 from server.core.cipher import Cipher
 from server.core.errors import Conflict, Invalid, NotFound

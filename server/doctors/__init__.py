@@ -1,6 +1,6 @@
 """Doctors: the profiles that patients search, and how a doctor comes to be listed."""
 
-from server.doctors.change_doctor import change_doctor
+from server.doctors.change import change_doctor
 from server.doctors.events import DoctorChanged, DoctorVerified
 from server.doctors.invite import add_doctor, invite_doctor, verify_doctor
 from server.doctors.languages import LANGUAGE_NAMES, LanguageCode, language_code

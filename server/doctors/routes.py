@@ -9,7 +9,7 @@ from server.core.cipher import Cipher
 from server.core.errors import Invalid, NotFound
 from server.core.limits import MAILING
 from server.core.routes import Route, as_admin, as_doctor, get, patch, post, public
-from server.doctors.change_doctor import change_doctor, is_own_profile
+from server.doctors.change import change_doctor, is_own_profile
 from server.doctors.invite import invite_doctor, verify_doctor
 from server.doctors.list import list_doctors, list_managed_doctors, read_doctor
 
