@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+import uvloop
 
 from server.core.settings import Settings, SettingsMistake, read_settings
 
@@ -208,7 +209,7 @@ def _run(what: Callable[[], Coroutine[Any, Any, None]]) -> None:
     from server.core.database import Superuser
 
     try:
-        asyncio.run(what())
+        uvloop.run(what())
     except Superuser as error:
         _give_up(error)
 
