@@ -54,6 +54,13 @@ GOOD: dict[str, dict[str, Any]] = {
     "join_waitlist": {"doctor_id": str(uuid4()), "from": "2031-01-01T00:00:00Z", "to": "2031-01-02T00:00:00Z"},
     "book_slot": {"slot_id": str(uuid4())},
     "cancel_booking": {},
+    "add_device": {
+        "endpoint": "https://push.example.org/1",
+        "keys": {
+            "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+            "auth": "AAAAAAAAAAAAAAAAAAAAAA",
+        },
+    },
     "walk_in": {"reason": "A rash"},
     "book_follow_up": {"start_time": "2031-01-01T00:00:00Z", "free_of_charge": True},
     "reschedule": {"slot_id": str(uuid4())},
@@ -160,7 +167,7 @@ async def quiet(services: Services) -> AsyncIterator[Quiet]:
 def takers(quiet: Quiet) -> Iterator[tuple[Route, dict[str, Any]]]:
     """Every route with a body, and a body that fits."""
     for route in lines(quiet.house.settings):
-        if route.body.kind in ("json", "signed"):
+        if route.body.kind in ("json", "signed") and not route.body.is_form:
             yield route, GOOD.get(route.name, {})
 
 
@@ -176,7 +183,7 @@ def is_problem(answer: Answer, *statuses: int) -> bool:
 def test_every_route_that_takes_a_body_is_tried_here(services: Services) -> None:
     settings = services.settings_of("none")
     for route in lines(settings):
-        if route.body.kind in ("json", "signed"):
+        if route.body.kind in ("json", "signed") and not route.body.is_form:
             own = set(route.ask.model_fields) - set(re.findall(r"{(\w+)}", route.path))
             assert bool(own) == (route.name in GOOD), f"{route.name}: say in GOOD what fits it"
 

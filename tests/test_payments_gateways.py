@@ -82,6 +82,7 @@ async def shop(request: pytest.FixtureRequest, services: Services) -> AsyncItera
         settings = services.settings_of(
             await services.new_database(),
             gateway=request.param,
+            reconcile_minutes=0,  # its questions would meet the troubles that are meant for others
             gateway_timeout_seconds=1.5,
             razorpay_url=provider.url,
             stripe_url=provider.url,

@@ -25,6 +25,7 @@ from web.views import (
     ConsultationCard,
     ConsultationItem,
     ConsultationView,
+    DeviceItem,
     DoctorCard,
     DoctorItem,
     DoctorView,
@@ -48,6 +49,8 @@ from web.views import (
     SecondStepView,
     SecurityView,
     SlotItem,
+    TellingItem,
+    TellingView,
     VerifyMailView,
     VerifyPrescriptionView,
 )
@@ -221,6 +224,20 @@ def views() -> list[tuple[str, BaseModel]]:
         ("security.html", SecurityView(mfa_enabled=False, otpauth_url="otpauth://totp/a?secret=AAAA", secret="AAAA")),
         ("security.html", SecurityView(mfa_enabled=True, recovery_codes=["aaaa-bbbb"])),
         ("account.html", AccountView(email="a@example.org", name="Asha")),
+        ("telling.html", TellingView(email="a@example.org", topics=[], push_key="")),
+        (
+            "telling.html",
+            TellingView(
+                email="a@example.org",
+                phone="+919812345678",
+                undeliverable=True,
+                topics=[TellingItem(topic="reminders", mail=True, sms=False, push=True)],
+                quiet_from="22:00",
+                quiet_to="07:00",
+                push_key="key",
+                devices=[DeviceItem(id=UUID(int=9), created_at=NOW, this_one=True)],
+            ),
+        ),
         ("record.html", RecordView(prescriptions=[a_prescription()])),
         (
             "inbox.html",
