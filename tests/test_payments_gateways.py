@@ -113,7 +113,11 @@ async def test_a_payment_goes_its_whole_way(shop: Shop) -> None:
     assert (await shop.send(*shop.returned(refund, "processed"))).status == 200
     kinds = [row["kind"] for row in await house.sql(ENTRIES, payment["id"])]
     assert kinds == ["authorised", "captured", "refunded"]
-    await house.until("select 1 where not exists (select 1 from deliveries where done_at is null)")
+    await house.until("select 1 from notifications where cause like 'refunded:%:mail'")
+    await house.until(
+        "select 1 where not exists (select 1 from deliveries where done_at is null)"
+        " and not exists (select 1 from outbox where relayed_at is null)"
+    )
     assert await house.value("select count(*) from notifications where cause like 'refunded:%:mail'") == 1
 
 
