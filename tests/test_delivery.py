@@ -503,9 +503,9 @@ async def test_a_client_that_does_not_read_costs_little_memory_and_is_told_to_as
             await change_slots(house, room)
             await reader.until(lambda: watched.events)
         async with asyncio.timeout(10):
-            while '"resync"' not in await ws.receive_str():
+            # It may have caught up in between and fallen behind again: then it is told once more.
+            while '"resync"' not in await ws.receive_str() or slow.slow_since is not None:
                 pass
-        assert slow.slow_since is None
 
 
 async def test_a_server_that_stops_says_bye_and_nobody_loses_an_event(services: Services) -> None:
