@@ -90,6 +90,8 @@ class Worker:
             try:
                 while deliveries := await self._database.brief(queries.relay):
                     await self._send(deliveries)
+                    if len(deliveries) < queries.RELAYED_AT_ONCE:
+                        break  # what has come meanwhile is gathered with what comes next
             except Problem:
                 log.warning("the relay waits for the database")
 

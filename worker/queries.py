@@ -11,6 +11,7 @@ from server.core.tx import Tx
 
 LEASE_SECONDS = 60
 MOST_TRIES = 5
+RELAYED_AT_ONCE = 200
 MOST_TRIES_WHILE_AWAY = 150  # the longest pause is ten minutes: about a day
 
 ANNOUNCE_STEPS = """
@@ -20,7 +21,7 @@ ANNOUNCE_STEPS = """
 """
 RELAY = """
     with fresh as (
-        select id, name from outbox where relayed_at is null order by created_at limit 200 for update skip locked
+        select id, name from outbox where relayed_at is null order by created_at limit $3 for update skip locked
     ), marked as (
         update outbox o set relayed_at = $1 from fresh f where o.id = f.id
     )
@@ -99,7 +100,7 @@ async def announce_steps(tx: Tx, steps: dict[str, str]) -> None:
 
 async def relay(tx: Tx) -> list[Delivery]:
     """Turn new outbox events into deliveries, leased as if sent; returns them for sending."""
-    return _pairs(await tx.conn.fetch(RELAY, tx.now, float(LEASE_SECONDS)))
+    return _pairs(await tx.conn.fetch(RELAY, tx.now, float(LEASE_SECONDS), RELAYED_AT_ONCE))
 
 
 async def sweep(tx: Tx, known: list[str]) -> list[Delivery]:

@@ -22,6 +22,7 @@ from server.core.errors import Problem
 from server.core.ids import ConsultationId, DoctorId, PatientId, PaymentId, SlotId, made_at
 from server.core.outbox import at_once
 from server.core.tx import LastWord, Tx
+from server.payments import order_by_our_name
 
 CONSENT = "teleconsultation"
 CONSENT_VERSION = "1"
@@ -58,9 +59,10 @@ TAKEN = """
         returning s.id
     ), priced as (
         insert into payments (id, consultation_id, patient_id, amount_minor, currency, status, provider,
-                              expires_at, created_at)
+                              provider_order, expires_at, created_at)
         select {payment_id}::uuid, {consultation_id}::uuid, {patient_id}::uuid, {fee_minor}::bigint, {currency}::text,
-               {payment_status}::text, {provider}::text, {expires_at}::timestamptz, {now}::timestamptz
+               {payment_status}::text, {provider}::text, {provider_order}::text, {expires_at}::timestamptz,
+               {now}::timestamptz
           from taken
     ),"""
 ENTERED = """
@@ -154,6 +156,11 @@ class Opening:
     def confirmed_at(self) -> datetime | None:
         """The moment of the booking where there is nothing to pay."""
         return self.now if self.free else None
+
+    @property
+    def provider_order(self) -> str | None:
+        """The gateway's name of the order, where it follows from ours."""
+        return order_by_our_name(self.provider, self.payment_id)
 
     @property
     def payment_status(self) -> PaymentStatus:

@@ -274,6 +274,9 @@ class _Run:
             lambda tx: operation(tx, ask), actor=self.actor, request_id=self.request_id, source=self._source
         )
 
+    async def glance(self, operation: Callable[[Tx, Any], Awaitable[R]], ask: Any) -> R:
+        return await self._database.brief(lambda tx: operation(tx, ask))
+
     async def once(
         self,
         operation: Callable[[Tx, Any], Awaitable[M]],

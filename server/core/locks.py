@@ -20,38 +20,62 @@ LEASE_MS = 5000
 LONGEST_WAIT_SECONDS = 1.0
 
 
-@contextlib.asynccontextmanager
-async def herd_lock(redis: Redis, publisher: Publisher, name: str) -> AsyncGenerator[bool]:
-    """Hold the lock `name` while the block runs; yields whether it is held.
+class HerdLocks:
+    """The locks as one process takes them: of its own callers one asks Redis, the rest wait for that one."""
 
-    Who does not get it waits until it is free, a second at most, and then goes on without it: by then the row says
-    who won, and reading it is quick.
-    """
-    key, token = f"amrutam:lock:{name}", secrets.token_hex(8)
-    try:
-        held = await redis.set(key, token, nx=True, px=LEASE_MS)
-    except REDIS_AWAY:
-        yield True
-        return
-    if not held:
-        await _wait_until_free(redis, key)
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        publisher.release(key, token)
+    def __init__(self, redis: Redis, publisher: Publisher) -> None:
+        self._redis = redis
+        self._publisher = publisher
+        self._ahead: dict[str, asyncio.Event] = {}
 
+    @contextlib.asynccontextmanager
+    async def hold(self, name: str) -> AsyncGenerator[bool]:
+        """Hold the lock `name` while the block runs; yields whether it is held.
 
-async def _wait_until_free(redis: Redis, key: str) -> None:
-    pause = 0.01
-    waited = 0.0
-    while waited < LONGEST_WAIT_SECONDS:
-        await asyncio.sleep(pause)
-        waited += pause
-        try:
-            if not await redis.exists(key):
-                return
-        except REDIS_AWAY:
+        Who does not get it waits until it is free, a second at most, and then goes on without it: by then the row says
+        who won, and reading it is quick.
+        """
+        ahead = self._ahead.get(name)
+        if ahead is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LONGEST_WAIT_SECONDS):
+                    await ahead.wait()
+            yield False
             return
-        pause = min(pause * 2, 0.08)
+        over = self._ahead[name] = asyncio.Event()
+        try:
+            async with self._hold_for_all(name) as held:
+                yield held
+        finally:
+            del self._ahead[name]
+            over.set()
+
+    @contextlib.asynccontextmanager
+    async def _hold_for_all(self, name: str) -> AsyncGenerator[bool]:
+        key, token = f"amrutam:lock:{name}", secrets.token_hex(8)
+        try:
+            held = await self._redis.set(key, token, nx=True, px=LEASE_MS)
+        except REDIS_AWAY:
+            yield True
+            return
+        if not held:
+            await self._until_free(key)
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self._publisher.release(key, token)
+
+    async def _until_free(self, key: str) -> None:
+        pause = 0.01
+        waited = 0.0
+        while waited < LONGEST_WAIT_SECONDS:
+            await asyncio.sleep(pause)
+            waited += pause
+            try:
+                if not await self._redis.exists(key):
+                    return
+            except REDIS_AWAY:
+                return
+            pause = min(pause * 2, 0.08)

@@ -170,6 +170,10 @@ class Run(Protocol):
         """Run an operation in a read-only transaction, one snapshot throughout."""
         ...
 
+    async def glance(self, operation: Callable[[Tx, Any], Awaitable[R]], ask: Any) -> R:
+        """Run an operation of one reading statement, which needs no transaction around it."""
+        ...
+
     async def once(
         self,
         operation: Callable[[Tx, Any], Awaitable[M]],

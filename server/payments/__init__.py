@@ -20,7 +20,15 @@ from server.payments.events import (
     ReconciliationDue,
     SandboxReportsDue,
 )
-from server.payments.gateway import HOUSE, SANDBOX, Gateway, GatewayAway, GatewayRefused, Gateways
+from server.payments.gateway import (
+    HOUSE,
+    SANDBOX,
+    Gateway,
+    GatewayAway,
+    GatewayRefused,
+    Gateways,
+    order_by_our_name,
+)
 from server.payments.gateways import gateways_of
 from server.payments.gateways.sandbox import SIGNATURE, SandboxGateway, verifier
 from server.payments.hold import hold_until
@@ -106,6 +114,7 @@ __all__ = [
     "locked_payment_of",
     "open_differences",
     "open_payment",
+    "order_by_our_name",
     "pay_in_sandbox",
     "payment",
     "payment_of",

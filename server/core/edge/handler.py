@@ -30,7 +30,7 @@ from server.core.errors import (
 )
 from server.core.idempotency import MOST_CHARACTERS, KeyMissing, Replay, body_hash, take_key
 from server.core.limits import Limits
-from server.core.locks import herd_lock
+from server.core.locks import HerdLocks
 from server.core.models import Ask
 from server.core.outbox import StoredReply
 from server.core.routes import Idempotent, Route, SeeOther, admit
@@ -55,11 +55,11 @@ class Edge:
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._redis = redis
         self._database = database
         self._proxies = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
         self._replies = Replies(settings, pages)
         self._uploads = Turns()
+        self._locks = HerdLocks(redis, database.publisher)
         self.identity = Identity(settings, clock, redis, Limits(redis, settings.limit_factor), database, sessions)
 
     def mount(self, app: web.Application, routes: list[Route], prefix: str) -> None:
@@ -210,7 +210,7 @@ class Edge:
         if not route.lock:
             yield
             return
-        async with herd_lock(self._redis, self._database.publisher, route.lock.format(**fields)):
+        async with self._locks.hold(route.lock.format(**fields)):
             yield
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from server.core.clock import Clock
 from server.core.settings import Settings
-from server.payments.gateway import SANDBOX, OpenedOrder, OrderToOpen, ReturnMade, ReturnToMake
+from server.payments.gateway import SANDBOX, OpenedOrder, OrderToOpen, ReturnMade, ReturnToMake, order_by_our_name
 from server.payments.models import Report
 from server.payments.signature import Verify, timed_verifier
 
@@ -27,7 +27,7 @@ class SandboxGateway:
 
     async def open_order(self, order: OrderToOpen, key: str) -> OpenedOrder:
         """The order's name follows from ours, so that asking twice is asking once."""
-        return OpenedOrder(provider_order=f"order_{order.payment_id.hex}")
+        return OpenedOrder(provider_order=order_by_our_name(SANDBOX, order.payment_id) or "")
 
     async def close_order(self, provider_order: str, key: str) -> None:
         """Whoever pays late here wants to see what comes of it."""
