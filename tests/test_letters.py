@@ -23,7 +23,7 @@ from icalendar import Calendar
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from server.core.ids import ConsultationId, UserId
+from server.core.ids import ConsultationId, DoctorId, UserId
 from server.core.models import Nothing
 from server.core.settings import Settings
 from server.notifications import Content, Meeting, calendar_file, inbox
@@ -126,6 +126,7 @@ def test_the_file_names_the_instant_on_both_sides_of_a_clock_change(zone: str, c
     meeting = Meeting(
         consultation_id=ConsultationId(uuid4()),
         patient_user_id=UserId(uuid4()),
+        doctor_id=DoctorId(uuid4()),
         doctor_name="Dr. Rao",
         doctor_user_id=UserId(uuid4()),
         start_time=local,

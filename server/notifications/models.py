@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from server.core.ids import ConsultationId, UserId
+from server.core.ids import ConsultationId, DoctorId, UserId
 from server.core.models import Model
 from server.core.privacy import Level
 
@@ -88,6 +88,7 @@ class Meeting(Model):
 
     consultation_id: ConsultationId
     patient_user_id: UserId
+    doctor_id: DoctorId
     doctor_name: Annotated[str, Level.PUBLIC]
     doctor_user_id: UserId
     start_time: datetime

@@ -13,7 +13,8 @@ from server.core.tx import Tx
 from server.notifications.models import Letter, Outcome, State
 
 MEETING = """
-    select c.id as consultation_id, p.user_id as patient_user_id, d.name as doctor_name, d.user_id as doctor_user_id,
+    select c.id as consultation_id, p.user_id as patient_user_id,
+           d.id as doctor_id, d.name as doctor_name, d.user_id as doctor_user_id,
            c.start_time, c.end_time, c.calendar_sequence as sequence, c.meeting_link as link, c.ended_as,
            pay.amount_minor, pay.currency, pay.expires_at, pay.status as payment_status,
            (select coalesce(sum(r.amount_minor), 0)::bigint from payment_refunds r
