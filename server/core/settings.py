@@ -68,6 +68,7 @@ class Settings(BaseSettings):
     command_timeout_seconds: float = Field(default=5.0, gt=0, le=300, description="A statement longer than this fails.")
 
     redis_url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), description="Redis or Valkey.")
+    lists_cached: bool = Field(default=True, description="Doctors and slots are listed from Redis, a second at most.")
     redis_timeout_seconds: float = Field(default=0.25, gt=0, le=30, description="A Redis call longer than this fails.")
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
@@ -81,6 +82,10 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Networks whose forwarding headers count, comma separated; none by default."
     )
+    body_seconds: float = Field(
+        default=30.0, gt=0, le=600, description="A body that takes longer to arrive is cut off."
+    )
+    upload_seconds: float = Field(default=60.0, gt=0, le=3600, description="A file that takes longer is cut off.")
     limit_factor: float = Field(default=1.0, gt=0, le=1000, description="Multiplies the REST request budgets.")
 
     secret: SecretStr = Field(default=SecretStr(DEV_SECRET), description="Root of CSRF tokens and keyed hashes.")

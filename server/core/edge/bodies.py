@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
@@ -18,15 +19,17 @@ from server.core.models import Ask
 from server.core.routes import Route
 
 K = TypeVar("K", bound=Ask)
-BODY_SECONDS = 30
 MOST_FIELDS = 100
 
 
-async def read_ask(route: Route, request: web.Request) -> tuple[Ask, dict[str, Any], str | None]:
-    """The ask, the fields it was made of, and a form's CSRF token. Raises Invalid, Malformed, TooLarge."""
+async def read_ask(route: Route, request: web.Request, *, seconds: float) -> tuple[Ask, dict[str, Any], str | None]:
+    """The ask, the fields it was made of, and a form's CSRF token; its body has so many seconds to arrive.
+
+    Raises Invalid, Malformed, TooLarge.
+    """
     fields: dict[str, Any] = dict(request.match_info)
     if route.body.kind == "signed":
-        raw = await read_body(request)
+        raw = await read_body(request, seconds)
         assert route.body.verify is not None
         fields |= route.body.verify(raw, request.headers) or {}
         if route.body.is_form:
@@ -34,7 +37,7 @@ async def read_ask(route: Route, request: web.Request) -> tuple[Ask, dict[str, A
             return build_from_text(route.ask, joined), joined, None
         return build(route.ask, _joined(fields, _object(jsongate.parse(raw)))), fields, None
     if route.body.kind == "form":
-        return await _read_form(route, request, fields)
+        return await _read_form(route, request, fields, seconds)
     if route.body.kind == "none":
         joined = _joined(fields, _once(list(request.query.items()), ignore=("lang",)))
         return build_from_text(route.ask, joined), joined, None
@@ -45,7 +48,7 @@ async def read_ask(route: Route, request: web.Request) -> tuple[Ask, dict[str, A
                 for name in request.query
             ]
         )
-    raw = await read_body(request)
+    raw = await read_body(request, seconds)
     if raw:
         if request.content_type != "application/json":
             raise WrongMediaType("This call takes application/json.")
@@ -53,13 +56,22 @@ async def read_ask(route: Route, request: web.Request) -> tuple[Ask, dict[str, A
     return build(route.ask, fields), fields, None
 
 
-async def read_body(request: web.Request) -> bytes:
-    """All bytes, within the size and thirty seconds."""
+@contextlib.asynccontextmanager
+async def deadline(request: web.Request, seconds: float) -> AsyncGenerator[None]:
+    """What a body has to arrive in; the connection of one that has not is closed. Raises Malformed."""
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as late:
+        request.content.set_exception(late)  # broken, as far as the edge is concerned: nobody waits for the rest
+        raise Malformed(f"The body did not arrive within {seconds:g} seconds.") from None
+
+
+async def read_body(request: web.Request, seconds: float) -> bytes:
+    """All bytes, within the size and the time."""
+    try:
+        async with deadline(request, seconds):
             return await request.read()
-    except TimeoutError:
-        raise Malformed("The body did not arrive within thirty seconds.") from None
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(f"At most {jsongate.MOST_BYTES} bytes.") from None
     except (ClientPayloadError, ConnectionResetError, web.RequestPayloadError, ValueError):
@@ -97,9 +109,9 @@ def refused(error: ValidationError) -> Invalid:
 
 
 async def _read_form(
-    route: Route, request: web.Request, path: dict[str, Any]
+    route: Route, request: web.Request, path: dict[str, Any], seconds: float
 ) -> tuple[Ask, dict[str, Any], str | None]:
-    raw = await read_body(request)
+    raw = await read_body(request, seconds)
     if raw and request.content_type != "application/x-www-form-urlencoded":
         raise WrongMediaType("This address takes a form.")
     fields = _form_fields(raw)

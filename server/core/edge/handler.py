@@ -157,18 +157,18 @@ class Edge:
     async def _asked(self, route: Route, request: web.Request, call: Call) -> tuple[Ask, dict[str, Any]]:
         """The ask, once it is certain that no other site makes this browser ask: a form carries its token inside."""
         if route.body.kind == "form":
-            ask, fields, form_token = await read_ask(route, request)
+            ask, fields, form_token = await read_ask(route, request, seconds=self._settings.body_seconds)
             self.identity.refuse_foreign(request, call, form_token)
         elif route.body.kind == "upload":
             if route.is_api:
                 self.identity.refuse_foreign(request, call, None)
-            ask, fields, form_token = await read_upload(route, request)
+            ask, fields, form_token = await read_upload(route, request, seconds=self._settings.upload_seconds)
             self.identity.refuse_foreign(request, call, form_token)
         elif route.body.kind == "signed":
-            ask, fields, _ = await read_ask(route, request)
+            ask, fields, _ = await read_ask(route, request, seconds=self._settings.body_seconds)
         else:
             self.identity.refuse_foreign(request, call, None)
-            ask, fields, _ = await read_ask(route, request)
+            ask, fields, _ = await read_ask(route, request, seconds=self._settings.body_seconds)
         return ask, fields
 
     async def _perform(

@@ -12,12 +12,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import ValidationError
 
 from server.core import jsongate
-from server.core.edge.bodies import refused
+from server.core.edge.bodies import deadline, refused
 from server.core.errors import FieldError, Invalid, Malformed, TooLarge, Unavailable, WrongMediaType
 from server.core.models import Ask
 from server.core.routes import Route, Upload
 
-UPLOAD_SECONDS = 60
 AT_ONCE = 6  # each holds its file in memory until it is stored
 WAIT_SECONDS = 10
 MOST_PARTS = 8
@@ -46,8 +45,8 @@ class Turns:
             self._free.release()
 
 
-async def read_upload(route: Route, request: web.Request) -> tuple[Ask, dict[str, Any], str | None]:
-    """The ask with its file, the fields, and a form's CSRF token.
+async def read_upload(route: Route, request: web.Request, *, seconds: float) -> tuple[Ask, dict[str, Any], str | None]:
+    """The ask with its file, the fields, and a form's CSRF token; all of it has so many seconds to arrive.
 
     Raises WrongMediaType, TooLarge as soon as it is, Malformed, Invalid.
     """
@@ -58,7 +57,7 @@ async def read_upload(route: Route, request: web.Request) -> tuple[Ask, dict[str
     texts: dict[str, str] = {}
     upload: Upload | None = None
     try:
-        async with asyncio.timeout(UPLOAD_SECONDS):
+        async with deadline(request, seconds):
             reader = await request.multipart()
             for _ in range(MOST_PARTS):
                 part = await reader.next()
@@ -77,8 +76,6 @@ async def read_upload(route: Route, request: web.Request) -> tuple[Ask, dict[str
                     texts[part.name] = (await _read(part, MOST_FIELD_BYTES)).decode()
             else:
                 raise Malformed(f"At most {MOST_PARTS - 1} parts.")
-    except TimeoutError:
-        raise Malformed("The file did not arrive within a minute.") from None
     except (ValueError, RuntimeError, AssertionError, EOFError, HttpProcessingError):
         raise Malformed("The form cannot be read.") from None
     if upload is None:
