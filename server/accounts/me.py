@@ -103,6 +103,8 @@ async def me_of(tx: Tx, *, cipher: Cipher) -> Me:
 
 
 async def _change_ways(tx: Tx, user_id: UserId, ask: ChangeMe) -> None:
+    """Merge into what stands. Two changes at once come one after the other: neither undoes what it does not name."""
+    await queries.hold_user(tx, user_id)
     row = await queries.user_by_id(tx, user_id)
     if row is None:
         raise NotFound

@@ -46,6 +46,8 @@ CHANGE_PATIENT = """
      where id = $1
 """
 SET_PASSWORD = "update users set password_hash = $2 where id = $1"  # noqa: S105 - SQL
+# NO KEY UPDATE: rows that refer to the user need not wait.
+HOLD_USER = "select 1 from users where id = $1 for no key update"
 CHANGE_WAYS = "update users set reminders = $2, channels = $3, quiet_hours = $4 where id = $1"
 # Whoever followed a mail's link reads what is sent there.
 VERIFY_EMAIL = """
@@ -211,6 +213,11 @@ async def change_user(
     """Change what is given; `phone` is the sealed number and its keyed hash."""
     sealed, blind = phone or (None, None)
     await tx.conn.execute(CHANGE_USER, user_id, name, language, time_zone, phone is not None, sealed, blind)
+
+
+async def hold_user(tx: Tx, user_id: UserId) -> None:
+    """Let nobody else change a user until this transaction ends."""
+    await tx.conn.execute(HOLD_USER, user_id)
 
 
 async def change_ways(tx: Tx, user_id: UserId, channels: Channels, quiet: QuietHours | None) -> None:
