@@ -10,11 +10,20 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from server.core.tasks import end_tasks
 
 Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@dataclass(frozen=True)
+class Trap:
+    """What becomes of the first connection whose client says `sign`: its answer never comes."""
+
+    sign: bytes
+    arrives: bool = True  # what says it is passed on; else it is lost too
+    silent: bool = False  # the whole way falls silent; else that connection ends
 
 
 @dataclass
@@ -24,6 +33,7 @@ class Proxy:
     reach: Callable[[], Awaitable[Pair]]
     port: int = 0
     passes: asyncio.Event = field(default_factory=asyncio.Event)
+    trap: Trap | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
 
     @property
@@ -52,10 +62,8 @@ class Proxy:
         try:
             await self.passes.wait()
             there_reader, there_writer = await self.reach()
-            both = [
-                asyncio.create_task(self._carry(reader, there_writer)),
-                asyncio.create_task(self._carry(there_reader, writer)),
-            ]
+            back = asyncio.create_task(self._carry(there_reader, writer))
+            both = [asyncio.create_task(self._carry(reader, there_writer, back)), back]
             try:
                 await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -67,12 +75,36 @@ class Proxy:
             self._tasks.discard(task)
             writer.close()
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, back: asyncio.Task[None] | None = None
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65_536):
                 await self.passes.wait()
-                writer.write(data)
-                await writer.drain()
+                trap = self.trap if back is not None and self.trap is not None and self.trap.sign in data else None
+                if trap is None:
+                    writer.write(data)
+                    await writer.drain()
+                    continue
+                self.trap = None
+                if trap.silent:
+                    self.passes.clear()
+                elif back is not None:
+                    back.cancel()
+                if trap.arrives:
+                    writer.write(data)
+                    await writer.drain()
+
+
+def way_to_postgres(url: str) -> Callable[[], Awaitable[Pair]]:
+    """How to reach what a PostgreSQL URL names by the folder of its socket."""
+    parts = urlsplit(url)
+    [folder] = parse_qs(parts.query)["host"]
+
+    async def reach() -> Pair:
+        return await asyncio.open_unix_connection(f"{folder}/.s.PGSQL.{parts.port or 5432}")
+
+    return reach
 
 
 def way_to(url: str) -> Callable[[], Awaitable[Pair]]:
@@ -89,8 +121,8 @@ def way_to(url: str) -> Callable[[], Awaitable[Pair]]:
 
 @contextlib.asynccontextmanager
 async def proxy_to(url: str) -> AsyncGenerator[Proxy]:
-    """A proxy on a free port, open."""
-    proxy = Proxy(way_to(url))
+    """A proxy on a free port, open, to a Redis or a PostgreSQL."""
+    proxy = Proxy(way_to_postgres(url) if url.startswith("postgres") else way_to(url))
     proxy.passes.set()
     listening = await asyncio.start_server(proxy.answer, "127.0.0.1", 0)
     proxy.port = listening.sockets[0].getsockname()[1]
@@ -102,4 +134,4 @@ async def proxy_to(url: str) -> AsyncGenerator[Proxy]:
         await proxy.cut()
 
 
-__all__ = ["Proxy", "proxy_to", "way_to"]
+__all__ = ["Proxy", "Trap", "proxy_to", "way_to"]
