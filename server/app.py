@@ -30,6 +30,7 @@ from server import (
 )
 from server.accounts import DatabaseSessions, Passwords, Throttle
 from server.core import openapi
+from server.core.cache import Cache
 from server.core.cipher import Cipher
 from server.core.clock import Clock, shifted_clock
 from server.core.database import Database
@@ -65,13 +66,13 @@ class Server:
 
 
 def api_routes(
-    settings: Settings, cipher: Cipher, clock: Clock, passwords: Passwords, throttle: Throttle
+    settings: Settings, cipher: Cipher, clock: Clock, passwords: Passwords, throttle: Throttle, cache: Cache
 ) -> list[Route]:
     """Every line of the REST table, feature by feature."""
     return [
         *accounts.routes(settings, cipher, passwords, throttle),
-        *doctors.routes(cipher),
-        *scheduling.routes(settings),
+        *doctors.routes(cipher, cache),
+        *scheduling.routes(settings, cache),
         *consultations.routes(cipher, settings),
         *payments.routes(settings, clock),
         *booking.routes(cipher, settings),
@@ -110,7 +111,8 @@ async def open_server(settings: Settings, *, only: str | None = None) -> AsyncGe
                 find_actor=edge.identity.find,
             )
             if only != "sockets":
-                routes = api_routes(settings, cipher, clock, passwords, throttle)
+                cache = Cache(redis, publisher, is_on=settings.lists_cached)
+                routes = api_routes(settings, cipher, clock, passwords, throttle, cache)
                 edge.mount(app, routes, API)
                 edge.mount(app, payments.sandbox_routes(settings, clock), "")
                 edge.mount(app, pages.routes(settings, cipher, clock, passwords, throttle), "")

@@ -15,10 +15,12 @@ from socketio.exceptions import ConnectionError as SocketRefused
 from realtime.delivery.client import LiveClient, Refused
 from server.accounts import Passwords, Throttle, begin_session
 from server.app import api_routes
+from server.core.cache import Cache
 from server.core.cipher import Cipher
 from server.core.clock import utc_now
 from server.core.edge.calls import client_address
 from server.core.ids import UserId
+from server.core.publish import Publisher
 from server.core.routes import Route
 from server.core.settings import Settings
 from server.core.valkey import connect_redis
@@ -42,7 +44,9 @@ A_FILE = (
 
 
 def lines(settings: Settings) -> list[Route]:
-    return api_routes(settings, Cipher(settings), utc_now, Passwords(), Throttle(connect_redis(settings)))
+    cipher, redis = Cipher(settings), connect_redis(settings)
+    cache = Cache(redis, Publisher(redis, cipher))
+    return api_routes(settings, cipher, utc_now, Passwords(), Throttle(redis), cache)
 
 
 async def ask(client: Client, route: Route, ids: dict[str, str] | None = None) -> Answer:

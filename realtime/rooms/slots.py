@@ -9,7 +9,7 @@ from realtime.delivery.live_room import LiveRoom
 from server.core.ids import DoctorId
 from server.core.settings import Settings
 from server.core.tx import Tx
-from server.scheduling import SLOTS, ListSlots, list_slots
+from server.scheduling import SLOTS, ListSlots, read_slots
 
 
 def slots_room(settings: Settings) -> LiveRoom:
@@ -19,7 +19,7 @@ def slots_room(settings: Settings) -> LiveRoom:
         """Nothing is private here; a doctor who is not listed is refused by the snapshot."""
 
     async def slots(tx: Tx, doctor_id: UUID) -> Mapping[str, object]:
-        found = await list_slots(tx, ListSlots(id=DoctorId(doctor_id)), settings=settings)
+        found = await read_slots(tx, ListSlots(id=DoctorId(doctor_id)), settings=settings)
         return {"slots": found.items}
 
     return LiveRoom(SLOTS, may_join=everybody, snapshot=slots, is_public=True)

@@ -197,6 +197,7 @@ class Database:
         return result
 
     def _publish(self, tx: Tx, frames: list[Frame]) -> None:
+        self.publisher.drop(tx.events)
         self.publisher.hand(frames, relay=bool(tx.events))
         self.publisher.tell(tx.events)
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -28,6 +29,7 @@ DROP = b""  # in the queue: delete this key, instead of publishing on it
 FREE = b"free:"  # in the queue: delete this key if it holds what follows
 COMPARE_AND_DELETE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 MOST_WAITING = 10_000
+LISTS_LAST_MS = 1000  # how long what is kept of public lists can outlive an event that nobody could tell Redis of
 
 
 def room_channel(room: str) -> str:
@@ -49,6 +51,7 @@ class Publisher:
         self._cipher = cipher
         self._waiting: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(MOST_WAITING)
         self._nudge = False
+        self._dropping: Counter[str] = Counter()
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Publisher:
@@ -93,24 +96,46 @@ class Publisher:
         """Free a lock that holds this token."""
         self._put(key, FREE + token.encode())
 
+    def drop(self, events: Sequence[Event]) -> None:
+        """After a commit, before anybody hears of it: drop what it made stale."""
+        for key in dict.fromkeys(key for event in events for key in event.stale_keys()):
+            self._dropping[key] += 1
+            if not self._put(key, DROP):
+                self._dropped_late(key)
+
+    def is_dropping(self, key: str) -> bool:
+        """Whether what Redis has under this key may be what a commit of this very process made stale."""
+        return key in self._dropping
+
     def tell(self, events: Sequence[Event]) -> None:
-        """After a commit: drop what it made stale, and tell every process what each must hear at once."""
+        """After a commit: tell every process what each must hear at once."""
         for event in events:
-            for key in event.stale_keys():
-                self._put(key, DROP)
             if type(event).control:
                 body = event.name.encode() + b"\n" + event.model_dump_json().encode()
                 self._put(CONTROL_CHANNEL, self._cipher.sign(body) + body)
 
-    def _put(self, channel: str, message: bytes) -> None:
-        with contextlib.suppress(asyncio.QueueFull):  # Redis is long away: the log's sweep delivers instead
+    def _put(self, channel: str, message: bytes) -> bool:
+        try:
             self._waiting.put_nowait((channel, message))
+        except asyncio.QueueFull:  # Redis is long away: the log's sweep delivers instead
+            return False
+        return True
+
+    def _dropped(self, key: str) -> None:
+        self._dropping[key] -= 1
+        if self._dropping[key] <= 0:
+            del self._dropping[key]
+
+    def _dropped_late(self, key: str) -> None:
+        """Redis was not told: what it has under the key lives out its time, and here nobody believes it till then."""
+        asyncio.get_running_loop().call_later(LISTS_LAST_MS / 1000, self._dropped, key)
 
     async def _carry(self) -> None:
         while True:
             batch = [await self._waiting.get()]
             while len(batch) < 200 and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
+            dropped = [channel for channel, message in batch if message == DROP]
             try:
                 pipe = self._redis.pipeline(transaction=False)
                 seen_outbox = False
@@ -127,8 +152,12 @@ class Publisher:
                         seen_outbox = True
                     pipe.execute_command("SPUBLISH", channel, message)  # pyright: ignore[reportUnknownMemberType]
                 await pipe.execute()
+                for key in dropped:
+                    self._dropped(key)
             except (RedisError, OSError, TimeoutError):
                 log.warning("not published; the sweep will deliver", extra={"messages": len(batch)})
+                for key in dropped:
+                    self._dropped_late(key)
                 await asyncio.sleep(0.1)
             finally:
                 for _ in batch:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from server.core.errors import Forbidden, Problem, StepUpRequired, Unauthenticated
 from server.core.limits import ORDINARY, Budget
@@ -18,6 +18,7 @@ from server.core.privacy import Level
 from server.core.tx import Actor, Role, Tx
 
 STEP_UP_LASTS = timedelta(minutes=10)
+M = TypeVar("M", bound=Model)
 Handler = Callable[..., Awaitable[Any]]
 Check = Callable[[Tx, Any], Awaitable[None]]
 Verify = Callable[[bytes, typing.Mapping[str, str]], typing.Mapping[str, str] | None]
@@ -166,6 +167,13 @@ class Document(Model):
     """Whether somebody sent it to us: it is saved, never shown, and may do nothing if it is opened here."""
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded(Generic[M]):
+    """A result that is JSON already: the model is what documents say of it."""
+
+    body: bytes
+
+
 @dataclass(frozen=True)
 class Route:
     """One line of the table."""
@@ -195,7 +203,9 @@ class Route:
             raise TypeError(f"{bare.__qualname__} must take (tx, ask) or (run, ask)")
         object.__setattr__(self, "is_errand", names[0] == "run")
         object.__setattr__(self, "ask", hints["ask"])
-        object.__setattr__(self, "result", hints["return"])
+        result = hints["return"]
+        is_encoded = typing.get_origin(result) is Encoded
+        object.__setattr__(self, "result", typing.get_args(result)[0] if is_encoded else result)
 
     @property
     def name(self) -> str:

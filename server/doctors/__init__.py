@@ -7,9 +7,9 @@ from server.doctors.languages import LANGUAGE_NAMES, LanguageCode, language_code
 from server.doctors.list import (
     doctor,
     doctor_of_user,
-    list_doctors,
+    find_doctors,
     list_managed_doctors,
-    read_doctor,
+    profile,
     specialties,
 )
 from server.doctors.models import (
@@ -45,11 +45,11 @@ __all__ = [
     "change_doctor",
     "doctor",
     "doctor_of_user",
+    "find_doctors",
     "invite_doctor",
     "language_code",
-    "list_doctors",
     "list_managed_doctors",
-    "read_doctor",
+    "profile",
     "routes",
     "specialties",
     "verify_doctor",

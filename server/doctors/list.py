@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from uuid import UUID
 
 from pydantic import ValidationError
 
+from server.core.cache import Cache
 from server.core.errors import FieldError, Invalid, NotFound
 from server.core.ids import DoctorId, UserId
-from server.core.tx import Tx
+from server.core.routes import Encoded
+from server.core.tx import Run, Tx
 from server.doctors import queries
+from server.doctors.events import LISTED_KEY, doctor_key
 from server.doctors.languages import language_code
 from server.doctors.models import (
     DoctorAsk,
@@ -28,8 +32,32 @@ PAGE = 20
 MANAGED_PAGE = 50
 
 
-async def list_doctors(tx: Tx, ask: ListDoctors) -> Doctors:
-    """A page of verified doctors by name. Raises Invalid for a cursor that is not ours."""
+async def list_doctors(run: Run, ask: ListDoctors, *, cache: Cache) -> Encoded[Doctors]:
+    """A page of verified doctors by name, at most a second old. Raises Invalid for a cursor that is not ours."""
+
+    async def page_of(tx: Tx, ask: ListDoctors) -> bytes:
+        return (await find_doctors(tx, ask)).model_dump_json().encode()
+
+    asked = hashlib.sha256(ask.model_dump_json().encode()).hexdigest()
+    return Encoded(await cache.read(LISTED_KEY, asked, lambda: run.glance(page_of, ask)))
+
+
+async def read_doctor(run: Run, ask: DoctorAsk, *, cache: Cache) -> Encoded[PublicDoctor]:
+    """One doctor, at most a second old; the doctor's own profile also before it is verified. Raises NotFound."""
+
+    async def read(tx: Tx, ask: DoctorAsk) -> bytes:
+        return (await doctor(tx, ask.id)).model_dump_json().encode()
+
+    async def read_own(tx: Tx, ask: DoctorAsk) -> bytes:
+        return (await profile(tx, ask)).model_dump_json().encode()
+
+    if run.actor.doctor_id == ask.id:
+        return Encoded(await run.read(read_own, ask))
+    return Encoded(await cache.read(doctor_key(ask.id), "profile", lambda: run.glance(read, ask)))
+
+
+async def find_doctors(tx: Tx, ask: ListDoctors) -> Doctors:
+    """A page of verified doctors by name, as it is now. Raises Invalid for a cursor that is not ours."""
     found = await queries.list_public(
         tx,
         ask.specialty,
@@ -42,8 +70,8 @@ async def list_doctors(tx: Tx, ask: ListDoctors) -> Doctors:
     return Doctors(items=items, next_cursor=_cursor(items[-1]) if len(found) > PAGE else None)
 
 
-async def read_doctor(tx: Tx, ask: DoctorAsk) -> PublicDoctor:
-    """One doctor; the doctor's own profile also before it is verified. Raises NotFound."""
+async def profile(tx: Tx, ask: DoctorAsk) -> PublicDoctor:
+    """One doctor as they are now; the doctor's own profile also before it is verified. Raises NotFound."""
     found = await queries.read(tx, ask.id)
     if found is None or (found.verified_at is None and tx.actor.doctor_id != found.id):
         raise NotFound

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from server.accounts import AddressTaken
+from server.core.cache import Cache
 from server.core.cipher import Cipher
 from server.core.errors import Invalid, NotFound
 from server.core.limits import MAILING
@@ -16,11 +17,11 @@ from server.doctors.list import list_doctors, list_managed_doctors, read_doctor
 TAGS = ("doctors",)
 
 
-def routes(cipher: Cipher) -> list[Route]:
+def routes(cipher: Cipher, cache: Cache) -> list[Route]:
     """The lines of doctors."""
     return [
-        get("/doctors", list_doctors, access=public, raises=[Invalid], tags=TAGS),
-        get("/doctors/{id}", read_doctor, access=public, raises=[NotFound], tags=TAGS),
+        get("/doctors", partial(list_doctors, cache=cache), access=public, raises=[Invalid], tags=TAGS),
+        get("/doctors/{id}", partial(read_doctor, cache=cache), access=public, raises=[NotFound], tags=TAGS),
         patch(
             "/doctors/{id}",
             change_doctor,

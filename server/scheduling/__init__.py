@@ -6,7 +6,7 @@ from server.scheduling.extra import add_extra_hours, end_extra_hours, list_extra
 from server.scheduling.gap import first_gap, gap_of_today, slot_at
 from server.scheduling.hours import keep_first_hours, read_hours, set_hours
 from server.scheduling.leave import booked_inside, end_leave, keep_leave, list_leave
-from server.scheduling.list import list_slots, next_free_slots, read_calendar
+from server.scheduling.list import next_free_slots, read_calendar, read_slots
 from server.scheduling.make import make_slots
 from server.scheduling.models import (
     AddExtraHours,
@@ -139,7 +139,6 @@ __all__ = [
     "leave_waitlist",
     "list_extra_hours",
     "list_leave",
-    "list_slots",
     "list_wishes",
     "make_slots",
     "next_free_slots",
@@ -150,6 +149,7 @@ __all__ = [
     "read_calendar",
     "read_hours",
     "read_offer",
+    "read_slots",
     "routes",
     "set_hours",
     "slot",

@@ -15,11 +15,19 @@ from server.scheduling.waitlist_models import Wish
 SLOTS = Room("slots:{doctor_id}", cleared=Level.PUBLIC)
 
 
+def slots_key(doctor_id: DoctorId) -> str:
+    """The Redis hash of a doctor's slots as they are listed."""
+    return f"amrutam:slots:{doctor_id}"
+
+
 class SlotChanged(Event, name="slot.changed", rooms=(SLOTS,)):
     """The slot as it now is. Never says who took it. A withdrawn slot is told as BOOKED: nobody can book it."""
 
     doctor_id: DoctorId
     slot: PublicSlot
+
+    def stale_keys(self) -> list[str]:
+        return [slots_key(self.doctor_id)]
 
 
 class SlotsBehind(Event, name="slots.behind"):

@@ -18,12 +18,12 @@ USUAL = timedelta(days=7)
 LONGEST = timedelta(days=31)
 
 
-async def list_slots(tx: Tx, ask: ListSlots, *, settings: Settings) -> SlotList:
-    """All slots, free and booked, that begin in the asked time and can still be booked, soonest first; never cut.
+async def read_slots(tx: Tx, ask: ListSlots, *, settings: Settings) -> SlotList:
+    """All slots, free and booked, that begin in the asked time and can still be booked, as they are now.
 
     `offset` is the room's number in the same snapshot. Raises Invalid over 31 days, NotFound for an unlisted doctor.
     """
-    begin, end = _asked_time(tx, ask)
+    begin, end = asked_time(tx.now, ask)
     room = SLOTS.of(doctor_id=ask.id)
     found = await queries.slots_between(tx, ask.id, max(begin, bookable_from(tx.now, settings)), end, room)
     if found is None:
@@ -37,7 +37,7 @@ async def read_calendar(tx: Tx, ask: ReadCalendar) -> DoctorCalendar:
 
     Raises Invalid over 31 days, NotFound.
     """
-    begin, end = _asked_time(tx, ask)
+    begin, end = asked_time(tx.now, ask)
     calendar = await calendar_queries.calendar(tx, ask.id, locked=False)
     if calendar is None:
         raise NotFound
@@ -62,8 +62,9 @@ async def next_free_slots(tx: Tx, doctor_id: DoctorId, after: datetime, limit: i
     return await queries.next_free(tx, doctor_id, after, limit)
 
 
-def _asked_time(tx: Tx, ask: ListSlots) -> tuple[datetime, datetime]:
-    begin = ask.from_time or tx.now
+def asked_time(now: datetime, ask: ListSlots) -> tuple[datetime, datetime]:
+    """From when until when slots are asked for. Raises Invalid for no time at all, and for more than 31 days."""
+    begin = ask.from_time or now
     end = ask.to_time or begin + USUAL
     if end <= begin:
         raise Invalid(errors=[FieldError(field="to", code="order", message="`to` must be after `from`.")])

@@ -32,18 +32,23 @@ DAY_IS_FULL = """
 """
 # Numbers and slots in one statement, so also in one snapshot where the transaction is READ COMMITTED. A free slot of a
 # full day is told as BOOKED: nobody can book it. So is one that is kept for somebody who waits.
-LIST_SLOTS = f"""
+_LISTED = f"""
     {FULL_DAYS}
-    select coalesce((select seq from rooms where name = $4), 0) as seq, d.id as doctor, s.id, s.doctor_id,
-           s.start_time, s.end_time, s.version,
-           case when {DAY_IS_FULL} or s.offered_until > $5 then 'BOOKED' else s.status end as status
+    select coalesce((select seq from rooms where name = $4), 0) as seq, d.id as doctor, d.lead_minutes, d.horizon_days,
+           s.id, s.doctor_id, s.start_time, s.end_time, s.version,
+           case when {DAY_IS_FULL} or s.offered_until > $5 then 'BOOKED' else s.status end as status,
+           case when s.status = 'AVAILABLE' and s.offered_until > $5 then s.offered_until end as kept_until
       from doctors d
       left join availability_slots s on s.doctor_id = d.id and s.start_time >= $2 and s.start_time < $3
+"""  # noqa: S608 - constants
+_SOONEST_FIRST = " where d.id = $1 and d.verified_at is not null order by s.start_time, s.id"
+ALL_SLOTS = _LISTED + _SOONEST_FIRST
+LIST_SLOTS = f"""
+    {_LISTED}
            and s.start_time > $5::timestamptz + make_interval(mins => d.lead_minutes)
            and s.start_time <= $5::timestamptz + make_interval(days => d.horizon_days)
-     where d.id = $1 and d.verified_at is not null
-     order by s.start_time, s.id
-"""  # noqa: S608 - constants
+    {_SOONEST_FIRST}
+"""
 NEXT_FREE_SLOTS = f"""
     {FULL_DAYS}
     select s.id, s.doctor_id, s.start_time, s.end_time, s.status, s.version
@@ -152,6 +157,20 @@ class StandingSlot:
         return self.consultation_id is not None
 
 
+@dataclass(frozen=True, slots=True)
+class SlotsOfDays:
+    """All slots of some days, and what decides at any moment which of them are shown.
+
+    `true_until` is when the first slot that is kept for somebody comes free without a word.
+    """
+
+    room_number: int
+    lead_minutes: int
+    horizon_days: int
+    true_until: datetime | None
+    slots: list[PublicSlot]
+
+
 def public(row: Record) -> PublicSlot:
     """The slot of a row, as everybody may see it."""
     return PublicSlot(
@@ -176,6 +195,22 @@ async def slots_between(
     if not rows:
         return None
     return cast(int, rows[0]["seq"]), [public(row) for row in rows if row["id"] is not None]
+
+
+async def all_slots_between(
+    tx: Tx, doctor_id: DoctorId, first: datetime, last: datetime, room: str
+) -> SlotsOfDays | None:
+    """The same with what has begun, or cannot be booked yet, and the rules that say so; None without such a doctor."""
+    rows = await tx.conn.fetch(ALL_SLOTS, doctor_id, first, last, room, tx.now)
+    if not rows:
+        return None
+    return SlotsOfDays(
+        room_number=rows[0]["seq"],
+        lead_minutes=rows[0]["lead_minutes"],
+        horizon_days=rows[0]["horizon_days"],
+        true_until=min((row["kept_until"] for row in rows if row["kept_until"] is not None), default=None),
+        slots=[public(row) for row in rows if row["id"] is not None],
+    )
 
 
 async def next_free(tx: Tx, doctor_id: DoctorId, after: datetime, limit: int) -> list[PublicSlot]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from functools import partial
 from typing import Protocol
 
+from server.core.cache import Cache
 from server.core.errors import Invalid, NotFound
 from server.core.ids import DoctorId
 from server.core.routes import Route, as_doctor, as_patient, delete, get, post, public, put
 from server.core.settings import Settings
 from server.core.tx import Tx
+from server.scheduling.cached import list_slots
 from server.scheduling.extra import add_extra_hours, end_extra_hours, list_extra_hours
 from server.scheduling.hours import read_hours, set_hours
 from server.scheduling.leave import end_leave, list_leave
-from server.scheduling.list import list_slots, read_calendar
+from server.scheduling.list import read_calendar
 from server.scheduling.offer import NoOffer, decline_offer, leave_waitlist
 from server.scheduling.waitlist import TooManyWishes, is_own_wish, join_waitlist, list_wishes
 
@@ -36,12 +38,12 @@ async def is_own_calendar(tx: Tx, ask: NamesDoctor) -> None:
 own_calendar = as_doctor.and_("own calendar", is_own_calendar)
 
 
-def routes(settings: Settings) -> list[Route]:
+def routes(settings: Settings, cache: Cache) -> list[Route]:
     """The lines of scheduling."""
     return [
         get(
             "/doctors/{id}/slots",
-            partial(list_slots, settings=settings),
+            partial(list_slots, settings=settings, cache=cache),
             access=public,
             raises=[Invalid, NotFound],
             tags=TAGS,

@@ -21,7 +21,7 @@ from server.core.privacy import Level
 from server.core.routes import Route, SeeOther, as_doctor, form, get, page, post, redirect
 from server.core.settings import Settings
 from server.core.tx import Run, Tx
-from server.doctors import DoctorAsk, read_doctor
+from server.doctors import DoctorAsk, profile
 from server.scheduling import (
     AddExtraHours,
     BookedSlot,
@@ -99,7 +99,7 @@ async def show_calendar(tx: Tx, ask: ShowCalendar, *, cipher: Cipher) -> Calenda
     leave = await list_leave(tx, OfCalendar(id=doctor_id))
     extra = await list_extra_hours(tx, OfCalendar(id=doctor_id))
     return CalendarView(
-        doctor=DoctorItem.model_validate(await read_doctor(tx, DoctorAsk(id=doctor_id))),
+        doctor=DoctorItem.model_validate(await profile(tx, DoctorAsk(id=doctor_id))),
         time_zone=hours.time_zone,
         days=[_day(monday + timedelta(days=n), today, found, hours, names) for n in range(DAYS)],
         earlier_url=_week(monday - timedelta(days=DAYS)),

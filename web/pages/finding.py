@@ -19,8 +19,8 @@ from server.core.privacy import Level
 from server.core.routes import Route, get, page, public
 from server.core.settings import Settings
 from server.core.tx import Tx
-from server.doctors import LANGUAGE_NAMES, ListDoctors, PublicDoctor, doctor, list_doctors, specialties
-from server.scheduling import ListSlots, bookable, bookable_from, list_slots, next_free_slots, notices
+from server.doctors import LANGUAGE_NAMES, ListDoctors, PublicDoctor, doctor, find_doctors, specialties
+from server.scheduling import ListSlots, bookable, bookable_from, next_free_slots, notices, read_slots
 from web.views import ConsultationItem, DoctorCard, DoctorItem, DoctorView, HomeView, SlotItem
 
 TIMES_SHOWN = 7
@@ -48,7 +48,7 @@ class ShowDoctor(Ask):
 
 async def show_home(tx: Tx, ask: ShowHome, *, settings: Settings) -> HomeView:
     """The doctors who fit with their next free times, and the soonest of all."""
-    found = await list_doctors(
+    found = await find_doctors(
         tx,
         ListDoctors(
             specialty=ask.specialty or None, language=ask.language or None, q=ask.q or None, cursor=ask.cursor or None
@@ -81,7 +81,7 @@ async def show_doctor(tx: Tx, ask: ShowDoctor, *, settings: Settings) -> DoctorV
     today = tx.now.astimezone(zone).date()
     since = max(ask.since or today, today)
     begins = tx.now if since == today else datetime.combine(since, time(), zone).astimezone(UTC)
-    listed = await list_slots(tx, ListSlots(id=ask.id, from_time=begins, to_time=begins + WINDOW), settings=settings)
+    listed = await read_slots(tx, ListSlots(id=ask.id, from_time=begins, to_time=begins + WINDOW), settings=settings)
     rules = await bookable(tx, ask.id, settings=settings)
     last = min(rules.until.astimezone(zone).date(), today + timedelta(days=settings.slots_days_ahead))
     moving = None

@@ -19,7 +19,7 @@ from server.core.privacy import Level
 from server.core.routes import Route, SeeOther, as_doctor, form, get, page, post
 from server.core.settings import Settings
 from server.core.tx import Run, Tx
-from server.doctors import DoctorAsk, read_doctor
+from server.doctors import DoctorAsk, profile
 from server.scheduling import BookedSlot, OfCalendar, SetHours, read_hours, set_hours
 from web.calendar_views import HoursRow, HoursView
 from web.staff_views import PlannedItem
@@ -57,7 +57,7 @@ async def show_hours(tx: Tx, ask: Nothing, *, cipher: Cipher, settings: Settings
     hours = await read_hours(tx, OfCalendar(id=doctor_id))
     rows = [HoursRow.model_validate(period) for period in hours.weekly]
     return HoursView(
-        doctor=DoctorItem.model_validate(await read_doctor(tx, DoctorAsk(id=doctor_id))),
+        doctor=DoctorItem.model_validate(await profile(tx, DoctorAsk(id=doctor_id))),
         rows=[*rows, *(HoursRow(weekday=0) for _ in range(HOUR_ROWS - len(rows)))],
         time_zone=hours.time_zone,
         time_zones=sorted(available_timezones()),

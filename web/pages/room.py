@@ -33,7 +33,7 @@ from server.core.privacy import Level
 from server.core.routes import Access, Route, SeeOther, as_doctor, form, get, page, post, redirect
 from server.core.settings import Settings
 from server.core.tx import Role, Run, Tx
-from server.doctors import ListDoctors, doctor, list_doctors
+from server.doctors import ListDoctors, doctor, find_doctors
 from server.prescriptions import Prescription, WritePrescription, write_prescription
 from web.pages.booking import Key
 from web.pages.meeting import latest_of, message_items, prescriptions_of, show_consultation, state_of
@@ -173,7 +173,7 @@ async def _desk(tx: Tx, ask: OfConsultation, *, cipher: Cipher) -> DoctorCallVie
         messages = message_items(listed.items)
         read, more = listed.read_by_other, listed.next_cursor is not None
     notes = await list_notes(tx, ask, cipher=cipher)
-    others = (await list_doctors(tx, ListDoctors())).items if held.status is Status.PENDING else []
+    others = (await find_doctors(tx, ListDoctors())).items if held.status is Status.PENDING else []
     return DoctorCallView(
         consultation=ConsultationItem.model_validate(held),
         doctor=DoctorItem.model_validate(await doctor(tx, held.doctor_id)),

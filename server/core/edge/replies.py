@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import cast
 from urllib.parse import quote
 
 from aiohttp import web
@@ -11,7 +12,7 @@ from server.core.edge.calls import Call, Pages
 from server.core.edge.identity import cookie_name
 from server.core.errors import Problem
 from server.core.models import Model
-from server.core.routes import Document, Route, SeeOther
+from server.core.routes import Document, Encoded, Route, SeeOther
 from server.core.settings import Settings
 
 SESSION_SECONDS = 12 * 3600
@@ -54,9 +55,14 @@ class Replies:
             if call.notice:
                 shown.del_cookie("notice", path="/")
             return shown
-        assert isinstance(result, Model)
+        if isinstance(result, Encoded):
+            result = cast("Encoded[Model]", result)
+            body = result.body
+        if body is None:
+            assert isinstance(result, Model)
+            body = json_bytes(result)
         response = web.Response(
-            body=body if body is not None else json_bytes(result),
+            body=body,
             content_type=JSON,
             charset="utf-8",
             status=status_of(route, result),

@@ -1,0 +1,118 @@
+"""Public lists kept in Redis for a moment, so that a rush of readers is one question to the database.
+
+What is kept under one key is one hash: a generation, drawn by the first reader who finds nothing there, and a field for
+each list. An event that makes it stale deletes the hash, generation and all. A reader who looked into the database
+before that commit, and comes to keep what was found after it, finds its generation gone and keeps nothing. The hash
+lives for `LISTS_LAST_MS` from the drawing of its generation, thus from before any of its lists was read: where Redis
+is never told of an event, that is how long a list can outlive it. With Redis away the database answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from prometheus_client import Counter
+from redis.asyncio import Redis
+
+from server.core.publish import LISTS_LAST_MS, Publisher
+from server.core.valkey import REDIS_AWAY
+
+READS = Counter("amrutam_list_reads_total", "Reads of public lists, by where the answer came from", ["source"])
+AWAY_SECONDS = 1.0  # how long nobody asks a Redis that did not answer
+MOST_LISTS = 500  # under one key: who asks for ever new ones asks the database
+GENERATION = "generation"
+LOOK = """
+local found = redis.call('HMGET', KEYS[1], 'generation', ARGV[1])
+if found[1] then return found end
+redis.call('HSET', KEYS[1], 'generation', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return {ARGV[2], false}
+"""
+KEEP = """
+if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[1] then return 0 end
+if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[4]) then return 0 end
+redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
+return 1
+"""
+Load = Callable[[], Awaitable[bytes]]
+IsGood = Callable[[bytes], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a look found: the generation to keep by, and the list where there is one."""
+
+    generation: bytes
+    content: bytes | None
+
+
+def always(content: bytes) -> bool:
+    """For lists that only events make stale, and no passing of time."""
+    del content
+    return True
+
+
+class Cache:
+    """The lists as one process reads and keeps them. Switched off, it reads each from the database."""
+
+    def __init__(self, redis: Redis, publisher: Publisher, *, is_on: bool = True) -> None:
+        self._publisher = publisher
+        self._is_on = is_on
+        self._look = redis.register_script(LOOK)
+        self._keep = redis.register_script(KEEP)
+        self._away_until = 0.0
+        self._loading: dict[tuple[str, str, bytes], asyncio.Future[bytes | None]] = {}
+
+    async def read(self, key: str, field: str, load: Load, is_good: IsGood = always) -> bytes:
+        """The list `field` of `key`: as it is kept, where it `is_good`, or as `load` gives it.
+
+        Of this process' readers who miss the same generation one loads, the others wait for it. What `load` raises is
+        raised, and nothing kept.
+        """
+        found = await self._find(key, field)
+        if found is None:
+            READS.labels("database").inc()
+            return await load()
+        if found.content is not None and is_good(found.content):
+            READS.labels("redis").inc()
+            return found.content
+        READS.labels("database").inc()
+        name = (key, field, found.generation)
+        ahead = self._loading.get(name)
+        if ahead is not None:
+            loaded = await asyncio.shield(ahead)
+            return loaded if loaded is not None and is_good(loaded) else await load()
+        self._loading[name] = coming = asyncio.get_running_loop().create_future()
+        try:
+            content = await load()
+            coming.set_result(content)
+        finally:
+            del self._loading[name]
+            if not coming.done():
+                coming.set_result(None)
+        await self._put(key, field, found.generation, content)
+        return content
+
+    async def _find(self, key: str, field: str) -> Found | None:
+        """None where Redis is away, or has not been told yet what a commit of this process made stale."""
+        if not self._is_on or time.monotonic() < self._away_until or self._publisher.is_dropping(key):
+            return None
+        drawn = secrets.token_bytes(8)
+        try:
+            reply = cast("Sequence[Any]", await self._look(keys=[key], args=[field, drawn, LISTS_LAST_MS]))
+        except REDIS_AWAY:
+            self._away_until = time.monotonic() + AWAY_SECONDS
+            return None
+        if self._publisher.is_dropping(key):  # committed while Redis was asked
+            return None
+        return Found(reply[0], reply[1])
+
+    async def _put(self, key: str, field: str, generation: bytes, content: bytes) -> None:
+        with contextlib.suppress(*REDIS_AWAY):
+            await self._keep(keys=[key], args=[generation, field, content, MOST_LISTS])
