@@ -61,9 +61,10 @@ def always(content: bytes) -> bool:
 class Cache:
     """The lists as one process reads and keeps them. Switched off, it reads each from the database."""
 
-    def __init__(self, redis: Redis, publisher: Publisher, *, is_on: bool = True) -> None:
+    def __init__(self, redis: Redis, publisher: Publisher, *, is_on: bool = True, last_ms: int = LISTS_LAST_MS) -> None:
         self._publisher = publisher
         self._is_on = is_on
+        self._last_ms = last_ms
         self._look = redis.register_script(LOOK)
         self._keep = redis.register_script(KEEP)
         self._away_until = 0.0
@@ -105,7 +106,7 @@ class Cache:
             return None
         drawn = secrets.token_bytes(8)
         try:
-            reply = cast("Sequence[Any]", await self._look(keys=[key], args=[field, drawn, LISTS_LAST_MS]))
+            reply = cast("Sequence[Any]", await self._look(keys=[key], args=[field, drawn, self._last_ms]))
         except REDIS_AWAY:
             self._away_until = time.monotonic() + AWAY_SECONDS
             return None
