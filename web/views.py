@@ -4,11 +4,12 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 from uuid import UUID
 
 from pydantic import ConfigDict
 
+from server.core.errors import Problem
 from server.core.models import Model
 
 MeetingState = Literal[
@@ -143,6 +144,17 @@ class Form(View):
     problem: str | None = None
     problem_text: str | None = None
     errors: Sequence[FieldProblem] = ()
+
+    def refused(self, because: Problem | None, **shown: object) -> Self:
+        """The same page saying why it was refused, with what was typed (`shown`) instead of what is; None: as it is."""
+        if because is None:
+            return self
+        said = {
+            "problem": because.code,
+            "problem_text": because.detail,
+            "errors": [FieldProblem.model_validate(error) for error in because.errors],
+        }
+        return self.model_copy(update=said | shown)
 
     def error(self, field: str) -> FieldProblem | None:
         """The first error of a field."""

@@ -30,7 +30,6 @@ from web.views import (
     CheckoutView,
     ConsultationItem,
     DoctorItem,
-    FieldProblem,
     PayFormItem,
     PaymentItem,
     SlotItem,
@@ -158,10 +157,7 @@ async def _view(
         idempotency_key=uuid4().hex if problem is not None else ask.idempotency_key,
         hold_minutes=settings.hold_minutes,
         alternatives=[SlotItem.model_validate(item) for item in others],
-        problem=problem.code if problem else None,
-        problem_text=problem.detail if problem else None,
-        errors=[FieldProblem.model_validate(error) for error in problem.errors] if problem else [],
-    )
+    ).refused(problem)
 
 
 async def _checkout(tx: Tx, found: Checkout) -> CheckoutView:

@@ -126,7 +126,7 @@ async def take_leave_by_form(
             inside = await run.read(partial(_inside, cipher=cipher), leave)
             return (await _again(run, cipher)).model_copy(update={**typed, "inside": inside})
     except Problem as problem:
-        return (await _again(run, cipher)).model_copy(update={**typed, **_said(problem, "leave")})
+        return (await _again(run, cipher)).refused(problem, **typed, errors=_beside("leave", problem))
     left = [held for held in taken.booked if held.outcome == "left"]
     if left:
         names = await run.read(partial(_named, cipher=cipher), left)
@@ -140,7 +140,7 @@ async def add_extra_by_form(run: Run, ask: ExtraForm, *, cipher: Cipher, setting
         extra = build(AddExtraHours, await _times(run, ask.extra_from, ask.extra_to))
         added = await run(partial(add_extra_hours, settings=settings), extra)
     except Problem as problem:
-        return (await _again(run, cipher)).model_copy(update={**ask.model_dump(), **_said(problem, "extra")})
+        return (await _again(run, cipher)).refused(problem, **ask.model_dump(), errors=_beside("extra", problem))
     return SeeOther(location=_week(added.from_time.astimezone(await _zone(run)).date()), notice="saved")
 
 
@@ -185,18 +185,12 @@ async def _times(run: Run, begin: str, end: str) -> dict[str, object]:
     return times
 
 
-def _said(problem: Problem, form_name: str) -> dict[str, object]:
-    """A refusal beside the fields of the form that was sent."""
-    return {
-        "problem": problem.code,
-        "problem_text": problem.detail,
-        "errors": [
-            FieldProblem(
-                field=f"{form_name}_{error.field}", code=WORDS.get(error.code, error.code), message=error.message
-            )
-            for error in problem.errors
-        ],
-    }
+def _beside(form: str, problem: Problem) -> list[FieldProblem]:
+    """What was wrong, beside the fields of the form that was sent."""
+    return [
+        FieldProblem(field=f"{form}_{error.field}", code=WORDS.get(error.code, error.code), message=error.message)
+        for error in problem.errors
+    ]
 
 
 async def _inside(tx: Tx, ask: FromTo, *, cipher: Cipher) -> list[PlannedItem]:

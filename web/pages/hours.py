@@ -98,14 +98,11 @@ async def set_hours_by_form(run: Run, ask: HoursForm, *, cipher: Cipher, setting
         await run(partial(set_hours, settings=settings), build(SetHours, fields))
     except Problem as problem:
         view = await run.read(partial(show_hours, cipher=cipher, settings=settings), Nothing())
-        return view.model_copy(
-            update={
-                **ask.model_dump(include={*numbers, "daily_limit", "time_zone"}),
-                "rows": rows,
-                "problem": problem.code,
-                "problem_text": problem.detail,
-                "errors": [_beside(error, [rows.index(row) + 1 for row in given]) for error in problem.errors],
-            }
+        return view.refused(
+            problem,
+            **ask.model_dump(include={*numbers, "daily_limit", "time_zone"}),
+            rows=rows,
+            errors=[_beside(error, [rows.index(row) + 1 for row in given]) for error in problem.errors],
         )
     return SeeOther(location="/hours", notice="saved")
 

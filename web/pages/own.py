@@ -49,7 +49,7 @@ from server.core.settings import Settings
 from server.core.tx import Role, Run, Tx
 from server.doctors import doctor
 from web.pages.meeting import prescriptions_of
-from web.views import AccountView, FieldProblem, RecordView, SecurityView, SessionItem
+from web.views import AccountView, RecordView, SecurityView, SessionItem
 
 Text = Annotated[str, StringConstraints(max_length=400), Level.CRITICAL]
 
@@ -98,10 +98,7 @@ async def change_account(run: Run, ask: AccountForm, *, cipher: Cipher) -> SeeOt
             email=me.email,
             **ask.model_dump(),
             time_zones=sorted(available_timezones()),
-            problem=problem.code,
-            problem_text=problem.detail,
-            errors=[FieldProblem.model_validate(error) for error in problem.errors],
-        )
+        ).refused(problem)
     return SeeOther(
         location="/account", language=ask.language if ask.language in ("en", "hi") else None, notice="saved"
     )
@@ -212,10 +209,7 @@ async def _security(
             SessionItem(id=item.id, created_at=item.created_at, last_seen_at=item.last_seen_at, this_one=item.this_one)
             for item in sessions.items
         ],
-        problem=problem.code if problem else None,
-        problem_text=problem.detail if problem else None,
-        errors=[FieldProblem.model_validate(error) for error in problem.errors] if problem else [],
-    )
+    ).refused(problem)
 
 
 def routes(settings: Settings, cipher: Cipher, passwords: Passwords, throttle: Throttle) -> list[Route]:

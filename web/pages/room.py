@@ -134,14 +134,11 @@ async def prescribe_by_form(run: Run, ask: PrescriptionForm, *, cipher: Cipher) 
     except Problem as problem:
         desk = await run.read(partial(_desk, cipher=cipher), OfConsultation(id=ask.id))
         typed = {name: getattr(ask, name) for name in ("complaints", "diagnosis", "allergies", "advice", "follow_up")}
-        return desk.model_copy(
-            update={
-                **typed,
-                "medicines": rows,
-                "problem": problem.code,
-                "problem_text": problem.detail,
-                "errors": [_of_row(FieldProblem.model_validate(error), numbers) for error in problem.errors],
-            }
+        return desk.refused(
+            problem,
+            **typed,
+            medicines=rows,
+            errors=[_of_row(FieldProblem.model_validate(error), numbers) for error in problem.errors],
         )
     return SeeOther(location=f"/consultations/{ask.id}#prescription", notice="saved")
 

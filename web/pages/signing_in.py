@@ -38,7 +38,6 @@ from server.core.settings import Settings
 from server.core.tx import Role, Run, Tx
 from web.views import (
     CheckMailView,
-    FieldProblem,
     ForgotView,
     InvitationView,
     LoginView,
@@ -131,9 +130,7 @@ async def log_in_by_form(
             email=ask.email,
             next=_inside(ask.next),
             demo_accounts=DEMO_ACCOUNTS if settings.demo else [],
-            problem="wrong-password" if problem.code == "invalid" else problem.code,
-            problem_text=problem.detail,
-        )
+        ).refused(problem, problem="wrong-password" if problem.code == "invalid" else problem.code, errors=())
     if done.second_step:
         return SeeOther(location="/security", begin_session=done.session_token)
     home = {Role.DOCTOR: "/queue", Role.ADMIN: "/admin"}.get(done.me.role, "/")
@@ -178,10 +175,7 @@ async def register_by_form(
     except Problem as problem:
         return RegisterView(
             **ask.model_dump(exclude={"password"}),
-            problem=problem.code,
-            problem_text=problem.detail,
-            errors=[FieldProblem.model_validate(error) for error in problem.errors],
-        )
+        ).refused(problem)
     return SeeOther(location="/check-mail")
 
 
@@ -202,7 +196,7 @@ async def verify_by_form(run: Run, ask: TokenForm) -> VerifyMailView:
     try:
         await run(verify_email, build(Link, {"token": ask.token}))
     except Problem as problem:
-        return VerifyMailView(token=ask.token, problem=problem.code, problem_text=problem.detail)
+        return VerifyMailView(token=ask.token).refused(problem)
     return VerifyMailView(token=ask.token, done=True)
 
 
@@ -220,12 +214,7 @@ async def accept_by_form(
         wanted = build(SetPassword, {"token": ask.token, "password": ask.password})
         await accept_invitation(run, wanted, cipher=cipher, passwords=passwords)
     except Problem as problem:
-        return InvitationView(
-            token=ask.token,
-            problem=problem.code,
-            problem_text=problem.detail,
-            errors=[FieldProblem.model_validate(error) for error in problem.errors],
-        )
+        return InvitationView(token=ask.token).refused(problem)
     return SeeOther(location="/login", notice="password-set")
 
 
@@ -240,12 +229,7 @@ async def forgot_by_form(run: Run, ask: ForgotForm, *, cipher: Cipher) -> Forgot
     try:
         await request_reset(run, build(RequestReset, {"email": ask.email}), cipher=cipher)
     except Problem as problem:
-        return ForgotView(
-            email=ask.email,
-            problem=problem.code,
-            problem_text=problem.detail,
-            errors=[FieldProblem.model_validate(error) for error in problem.errors],
-        )
+        return ForgotView(email=ask.email).refused(problem)
     return ForgotView(email=ask.email, sent=True)
 
 
@@ -261,12 +245,7 @@ async def reset_by_form(run: Run, ask: PasswordForm, *, cipher: Cipher, password
         wanted = build(SetPassword, {"token": ask.token, "password": ask.password})
         await reset_password(run, wanted, cipher=cipher, passwords=passwords)
     except Problem as problem:
-        return ResetView(
-            token=ask.token,
-            problem=problem.code,
-            problem_text=problem.detail,
-            errors=[FieldProblem.model_validate(error) for error in problem.errors],
-        )
+        return ResetView(token=ask.token).refused(problem)
     return SeeOther(location="/login", notice="password-set")
 
 

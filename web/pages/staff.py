@@ -42,7 +42,7 @@ from web.staff_views import (
     QueueView,
     UserItem,
 )
-from web.views import DoctorItem, FieldProblem, NoticeItem
+from web.views import DoctorItem, NoticeItem
 
 DONE_SHOWN = 8
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=400), Level.CRITICAL]
@@ -149,14 +149,7 @@ async def invite_by_form(run: Run, ask: InviteForm, *, cipher: Cipher) -> SeeOth
     try:
         await run(partial(invite_doctor, cipher=cipher), build(InviteDoctor, fields))
     except Problem as problem:
-        return (await run.read(show_doctors, ShowDoctors())).model_copy(
-            update={
-                **ask.model_dump(),
-                "problem": problem.code,
-                "problem_text": problem.detail,
-                "errors": [FieldProblem.model_validate(error) for error in problem.errors],
-            }
-        )
+        return (await run.read(show_doctors, ShowDoctors())).refused(problem, **ask.model_dump())
     return SeeOther(location="/admin/doctors", notice="saved")
 
 

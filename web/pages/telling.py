@@ -20,7 +20,7 @@ from server.core.routes import Document, Reply, Route, SeeOther, form, get, page
 from server.core.settings import Settings
 from server.core.tx import Run, Tx
 from server.notifications import DeviceAsk, list_devices, remove_device
-from web.views import DeviceItem, FieldProblem, TellingItem, TellingView
+from web.views import DeviceItem, TellingItem, TellingView
 
 Mark = Annotated[str, StringConstraints(max_length=10), Level.INTERNAL]
 WORKER = Path(__file__).parent.parent / "static" / "js" / "push-worker.js"
@@ -69,15 +69,7 @@ async def change_telling(run: Run, ask: TellingForm, *, cipher: Cipher, settings
         await run(partial(change_me, cipher=cipher), build(ChangeMe, ask.change()))
     except Problem as problem:
         shown = await run.read(partial(show_telling, cipher=cipher, settings=settings), Nothing())
-        return shown.model_copy(
-            update={
-                "quiet_from": ask.quiet_from,
-                "quiet_to": ask.quiet_to,
-                "problem": problem.code,
-                "problem_text": problem.detail,
-                "errors": [FieldProblem.model_validate(error) for error in problem.errors],
-            }
-        )
+        return shown.refused(problem, quiet_from=ask.quiet_from, quiet_to=ask.quiet_to)
     return SeeOther(location="/account/telling", notice="saved")
 
 

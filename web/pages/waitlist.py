@@ -38,7 +38,7 @@ from server.scheduling import (
     offer_of_token,
 )
 from web.pages.booking import Key, Text
-from web.views import DoctorItem, FieldProblem
+from web.views import DoctorItem
 from web.waitlist_views import OfferView, WaitlistView, WishItem
 
 DAY = timedelta(days=1)
@@ -233,10 +233,7 @@ async def _offer_view(
         minutes=settings.offer_minutes,
         consent=consent,
         answer=cast("Any", answer),
-        problem=problem.code if problem and not problem.errors else None,
-        problem_text=problem.detail if problem else None,
-        errors=[FieldProblem.model_validate(error) for error in problem.errors] if problem else [],
-    )
+    ).refused(problem)
 
 
 def routes(settings: Settings, cipher: Cipher) -> list[Route]:
