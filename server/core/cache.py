@@ -68,13 +68,14 @@ class Cache:
         self._look = redis.register_script(LOOK)
         self._keep = redis.register_script(KEEP)
         self._away_until = 0.0
+        self._looking: dict[tuple[str, str], asyncio.Task[Found | None]] = {}
         self._loading: dict[tuple[str, str, bytes], asyncio.Future[bytes | None]] = {}
 
     async def read(self, key: str, field: str, load: Load, is_good: IsGood = always) -> bytes:
         """The list `field` of `key`: as it is kept, where it `is_good`, or as `load` gives it.
 
-        Of this process' readers who miss the same generation one loads, the others wait for it. What `load` raises is
-        raised, and nothing kept.
+        Of this process' readers one asks Redis for all who come meanwhile, and of those who miss the same generation
+        one loads. What `load` raises is raised, and nothing kept.
         """
         found = await self._find(key, field)
         if found is None:
@@ -104,15 +105,22 @@ class Cache:
         """None where Redis is away, or has not been told yet what a commit of this process made stale."""
         if not self._is_on or time.monotonic() < self._away_until or self._publisher.is_dropping(key):
             return None
-        drawn = secrets.token_bytes(8)
+        looking = self._looking.get((key, field))
+        if looking is None:
+            looking = self._looking[key, field] = asyncio.create_task(self._ask(key, field))
+            looking.add_done_callback(lambda _: self._looking.pop((key, field)))
+        found = await asyncio.shield(looking)
+        # Committed while Redis was asked, perhaps after it had answered.
+        return None if self._publisher.is_dropping(key) else found
+
+    async def _ask(self, key: str, field: str) -> Found | None:
+        args = [field, secrets.token_bytes(8), self._last_ms]
         try:
-            reply = cast("Sequence[Any]", await self._look(keys=[key], args=[field, drawn, self._last_ms]))
+            generation, content = cast("Sequence[Any]", await self._look(keys=[key], args=args))
         except REDIS_AWAY:
             self._away_until = time.monotonic() + AWAY_SECONDS
             return None
-        if self._publisher.is_dropping(key):  # committed while Redis was asked
-            return None
-        return Found(reply[0], reply[1])
+        return Found(generation, content)
 
     async def _put(self, key: str, field: str, generation: bytes, content: bytes) -> None:
         with contextlib.suppress(*REDIS_AWAY):

@@ -29,7 +29,9 @@ DROP = b""  # in the queue: delete this key, instead of publishing on it
 FREE = b"free:"  # in the queue: delete this key if it holds what follows
 COMPARE_AND_DELETE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 MOST_WAITING = 10_000
-LISTS_LAST_MS = 1000  # how long what is kept of public lists can outlive an event that nobody could tell Redis of
+# How long what is kept of public lists can outlive an event that nobody could tell Redis of: a second, with the quarter
+# of it that an answer of Redis' may be under way.
+LISTS_LAST_MS = 750
 
 
 def room_channel(room: str) -> str:
