@@ -20,6 +20,7 @@ from realtime.delivery.fanout import Fanout
 from realtime.delivery.feed import Feeds
 from realtime.delivery.limits import BOUNDS, Bounds
 from realtime.delivery.live_room import Rooms
+from realtime.delivery.neighbours import Neighbours
 from realtime.delivery.presence import PresenceBook
 from realtime.delivery.queries import ended_sessions
 from realtime.delivery.socketio_server import SocketServer
@@ -56,7 +57,8 @@ class Realtime:
         self._database = database
         self._bounds = bounds
         clock = database.clock
-        self.connections = Connections(settings, clock, find_actor, bounds)
+        self.neighbours = Neighbours(redis, bounds)
+        self.connections = Connections(settings, clock, find_actor, redis, self.neighbours, bounds)
         self._fanout = Fanout(clock, bounds)
         self.feeds = Feeds(database, cipher, self._fanout, bounds)
         self.feeds.channels = self.channels = Channels(redis, cipher, self.feeds)
@@ -87,6 +89,8 @@ class Realtime:
         self.channels.start()
         self.feeds.start()
         self.presence.start()
+        self.neighbours.start()
+        self.connections.start()
         self._spawn(self._watch_sessions())
 
     async def drain(self) -> None:
@@ -114,6 +118,8 @@ class Realtime:
         await self.feeds.stop()
         await self.channels.stop()
         await self.server.shutdown()
+        await self.neighbours.stop()
+        await self.connections.stop()
 
     def document(self) -> dict[str, Any]:
         """The AsyncAPI document of what this server speaks."""

@@ -11,11 +11,15 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
+from uuid import UUID
 
 from aiohttp import web
+from redis.asyncio import Redis
 
+from realtime.delivery.budgets import SharedBudgets
 from realtime.delivery.frames import compact
-from realtime.delivery.limits import BOUNDS, Bounds, Budgets
+from realtime.delivery.limits import Bounds, Budgets
+from realtime.delivery.neighbours import Neighbours
 from realtime.delivery.socketio_server import Greeting, Wire
 from server.core.clock import Clock
 from server.core.edge.calls import client_address
@@ -65,7 +69,15 @@ Closed = Callable[[Socket], None]
 class Connections:
     """All sockets of this process. The listener of the socket server."""
 
-    def __init__(self, settings: Settings, clock: Clock, find_actor: FindActor, bounds: Bounds = BOUNDS) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        find_actor: FindActor,
+        redis: Redis,
+        neighbours: Neighbours,
+        bounds: Bounds,
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._find_actor = find_actor
@@ -75,10 +87,18 @@ class Connections:
         self._nobody_yet: Counter[str] = Counter()
         self._addresses: dict[Wire, str] = {}
         self._by_user: dict[UserId, set[Socket]] = defaultdict(set)
+        self._everywhere = SharedBudgets(redis, neighbours, bounds, here=self._count_here, subjects=self._subjects)
+        self.start = self._everywhere.start
+        self.stop = self._everywhere.stop
         self.sockets: dict[str, Socket] = {}
         self.accepting = True
         self.on_call: Called | None = None
         self.on_closed: list[Closed] = []
+
+    @property
+    def shares_budgets(self) -> bool:
+        """Whether budgets are counted with the other processes now, and not by this one alone."""
+        return self._everywhere.is_shared
 
     def opened(self, wire: Wire, request: web.Request) -> bool:
         """Count a new WebSocket to its address until somebody has signed in on it."""
@@ -100,12 +120,24 @@ class Connections:
         if not wire.is_open:
             return
         socket = Socket(wire, replace(actor, address=greeting.address))
-        if actor.user_id is not None:
-            mine = self._by_user[actor.user_id]
-            if len(mine) >= self._bounds.sockets_a_user:
-                raise TooMany(f"At most {self._bounds.sockets_a_user} open connections a person.")
-            mine.add(socket)
+        if actor.user_id is None:
+            most = self._bounds.sockets_an_address
+            if not await self._everywhere.admits(f"a:{self._addresses.get(wire)}", most):
+                raise TooMany(f"At most {most} open connections an address.")
+        else:
+            most = self._bounds.sockets_a_user
+            self._by_user[actor.user_id].add(socket)
+            is_admitted = False
+            try:
+                is_admitted = await self._everywhere.admits(f"u:{actor.user_id}", most)
+            finally:
+                if not is_admitted or not wire.is_open:
+                    self._no_longer_theirs(socket)
+            if not is_admitted:
+                raise TooMany(f"At most {most} open connections a person.")
             self._no_longer_nobody(wire)
+        if not wire.is_open:
+            return
         wire.holder = socket
         self.sockets[socket.id] = socket
 
@@ -142,11 +174,7 @@ class Connections:
             return
         socket.is_leaving = True
         self.sockets.pop(socket.id, None)
-        if socket.actor.user_id is not None:
-            mine = self._by_user[socket.actor.user_id]
-            mine.discard(socket)
-            if not mine:
-                del self._by_user[socket.actor.user_id]
+        self._no_longer_theirs(socket)
         for tell in self.on_closed:
             tell(socket)
 
@@ -207,7 +235,11 @@ class Connections:
         if not self._budgets.spend(f"s:{socket.id}", Rate(bounds.events_a_socket, seconds)):
             return False
         user = socket.actor.user_id
-        return user is None or self._budgets.spend(f"u:{user}", Rate(bounds.events_a_user, seconds))
+        if user is None:
+            return True
+        return self._budgets.spend(f"u:{user}", Rate(bounds.events_a_user, seconds)) and self._everywhere.spend(
+            str(user)
+        )
 
     def _refuse(self, socket: Socket, call: int | None, problem: Problem) -> None:
         if call is not None:
@@ -226,6 +258,24 @@ class Connections:
             self._nobody_yet[address] -= 1
             if not self._nobody_yet[address]:
                 del self._nobody_yet[address]
+            self._everywhere.changed(f"a:{address}")
+
+    def _no_longer_theirs(self, socket: Socket) -> None:
+        user_id = socket.actor.user_id
+        if user_id is None:
+            return
+        mine = self._by_user[user_id]
+        mine.discard(socket)
+        if not mine:
+            del self._by_user[user_id]
+        self._everywhere.changed(f"u:{user_id}")
+
+    def _count_here(self, subject: str) -> int:
+        kind, _, name = subject.partition(":")
+        return self._nobody_yet.get(name, 0) if kind == "a" else len(self._by_user.get(UserId(UUID(name)), ()))
+
+    def _subjects(self) -> list[str]:
+        return [f"u:{user_id}" for user_id in self._by_user] + [f"a:{address}" for address in self._nobody_yet]
 
 
 def refusal(problem: Problem, request_id: str, at: str) -> str:
