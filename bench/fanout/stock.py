@@ -33,7 +33,12 @@ def serve(redis_url: str, port: int) -> None:
         await sio.enter_room(sid, room)
         return "ok"
 
+    async def subscribe(sid: str, ask: dict[str, str]) -> dict[str, Any]:
+        await sio.enter_room(sid, ask["room"])
+        return {"ok": True, "offset": 0}
+
     sio.on("join", join)
+    sio.on("subscribe", subscribe)
     app = web.Application()
     sio.attach(app)
     web.run_app(app, host="127.0.0.1", port=port, print=None, access_log=None)
