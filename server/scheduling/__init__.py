@@ -1,7 +1,15 @@
 """Scheduling: weekly hours, leave and the slots made from them, right across time zones and clock changes."""
 
 from server.scheduling.calendar_queries import doctors_behind
-from server.scheduling.events import SLOTS, SlotChanged, SlotOffered, SlotsBehind, SlotsFreed, WaitlistChanged
+from server.scheduling.events import (
+    SLOTS,
+    SlotChanged,
+    SlotOffered,
+    SlotsBehind,
+    SlotsFreed,
+    WaitlistChanged,
+    slots_key,
+)
 from server.scheduling.extra import add_extra_hours, end_extra_hours, list_extra_hours
 from server.scheduling.gap import first_gap, gap_of_today, slot_at
 from server.scheduling.hours import keep_first_hours, read_hours, set_hours
@@ -155,6 +163,7 @@ __all__ = [
     "slot",
     "slot_at",
     "slot_times",
+    "slots_key",
     "spare_slot",
     "take_slot",
     "takes_place",
