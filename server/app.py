@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import socket
 import ssl
@@ -137,6 +138,7 @@ async def serve(settings: Settings, *, only: str | None = None, sock: socket.soc
     A second signal ends the process at once. Raises CannotListen.
     """
     set_up_logs(settings)
+    _open_as_many_as_allowed()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -198,6 +200,15 @@ class Underway:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._none.wait()
+
+
+def _open_as_many_as_allowed() -> None:
+    """Each socket is an open file, and the customary soft limit of 1,024 would be the most clients of a process."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError) as error:  # macOS says "unlimited" and means less
+        log.warning("the limit of open files stays as it is: %s", error)
 
 
 def _site(runner: web.AppRunner, settings: Settings, sock: socket.socket | None) -> web.BaseSite:

@@ -51,6 +51,7 @@ class Program:
     command: tuple[str, ...]
     log: Path
     fd: int | None = None
+    most_files: int | None = None
     process: asyncio.subprocess.Process | None = None
 
     @property
@@ -61,7 +62,9 @@ class Program:
     async def start(self) -> None:
         """Start it; it is not ready yet."""
         with self.log.open("ab") as said:
-            self.process = await _start(self.settings, *self.command, said=said.fileno(), fd=self.fd)
+            self.process = await _start(
+                self.settings, *self.command, said=said.fileno(), fd=self.fd, most_files=self.most_files
+            )
 
     async def kill(self) -> None:
         """kill -9."""
@@ -87,9 +90,11 @@ class Program:
 
 
 @contextlib.asynccontextmanager
-async def program(settings: Settings, *command: str, log: Path, fd: int | None = None) -> AsyncGenerator[Program]:
-    """A process that is gone when the block ends."""
-    running = Program(settings, command, log, fd)
+async def program(
+    settings: Settings, *command: str, log: Path, fd: int | None = None, most_files: int | None = None
+) -> AsyncGenerator[Program]:
+    """A process that is gone when the block ends; `most_files` is its soft limit of open files."""
+    running = Program(settings, command, log, fd, most_files)
     await running.start()
     try:
         yield running
@@ -98,12 +103,14 @@ async def program(settings: Settings, *command: str, log: Path, fd: int | None =
 
 
 @contextlib.asynccontextmanager
-async def served(settings: Settings, *, log: Path) -> AsyncGenerator[tuple[Program, str]]:
+async def served(
+    settings: Settings, *, log: Path, most_files: int | None = None
+) -> AsyncGenerator[tuple[Program, str]]:
     """A server on a socket that outlives it, as `up` holds one: knocks during a restart wait."""
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listening:
         base = f"http://127.0.0.1:{listening.getsockname()[1]}"
         fd = listening.fileno()
-        async with program(settings, "serve", "--listen-fd", str(fd), log=log, fd=fd) as server:
+        async with program(settings, "serve", "--listen-fd", str(fd), log=log, fd=fd, most_files=most_files) as server:
             await ready(base, server)
             yield server, base
 
@@ -122,11 +129,17 @@ async def ready(base: str, server: Program) -> None:
 
 
 async def _start(
-    settings: Settings, *command: str, said: int | None = None, fd: int | None = None, pipes: bool = False
+    settings: Settings,
+    *command: str,
+    said: int | None = None,
+    fd: int | None = None,
+    pipes: bool = False,
+    most_files: int | None = None,
 ) -> asyncio.subprocess.Process:
+    limited = [] if most_files is None else ["prlimit", f"--nofile={most_files}:"]
     out = asyncio.subprocess.PIPE if pipes else said
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", "server.cli", *command,
+        *limited, sys.executable, "-P", "-m", "server.cli", *command,
         env=environment_of(settings), cwd="/", stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out,
         pass_fds=() if fd is None else (fd,),
     )  # fmt: skip
