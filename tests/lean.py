@@ -110,6 +110,8 @@ class Watcher:
     offsets: dict[str, int] = field(default_factory=dict[str, int])
     got: dict[str, list[Got]] = field(default_factory=lambda: defaultdict[str, list[Got]](list))
     connected: list[float] = field(default_factory=list[float])
+    subscribed: list[float] = field(default_factory=list[float])
+    """When a connection had the answers of all its rooms, in seconds since 1970."""
     resyncs: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     byes: list[tuple[float, dict[str, Any]]] = field(default_factory=list[tuple[float, dict[str, Any]]])
     refused: list[Any] = field(default_factory=list[Any])
@@ -197,6 +199,8 @@ class Watcher:
         self.offsets[room] = answer["offset"]
         for event in self._early.pop(room, ()):
             self._event(event)
+        if not self._calls and len(self.subscribed) < len(self.connected):
+            self.subscribed.append(time.time())
 
     def _event(self, event: dict[str, Any]) -> None:
         number, room = event.get("offset"), event["room"]
