@@ -24,7 +24,7 @@ from realtime.delivery.neighbours import Neighbours
 from realtime.delivery.presence import PresenceBook
 from realtime.delivery.queries import ended_sessions
 from realtime.delivery.socketio_server import SocketServer
-from realtime.rooms import BoundRooms
+from realtime.rooms import BoundRooms, figures_of
 from server.accounts import SessionEnded, touch_session
 from server.core.cipher import Cipher
 from server.core.database import Database
@@ -59,11 +59,12 @@ class Realtime:
         clock = database.clock
         self.neighbours = Neighbours(redis, bounds)
         self.connections = Connections(settings, clock, find_actor, redis, self.neighbours, bounds)
+        self.neighbours.figures = partial(figures_of, self.connections)
         self._fanout = Fanout(clock, bounds)
         self.feeds = Feeds(database, cipher, self._fanout, bounds)
         self.feeds.channels = self.channels = Channels(redis, cipher, self.feeds)
         self.feeds.on_control = self._control
-        bound = BoundRooms(settings, cipher, database, redis, publisher, self.feeds)
+        bound = BoundRooms(settings, cipher, database, redis, publisher, self.feeds, self.neighbours)
         self.rooms = Rooms(database, self.feeds, self._fanout, self.connections, bound.rooms, bounds)
         self.presence = PresenceBook(redis, publisher, self.feeds, self.rooms, clock, bounds)
         self.presence.on_away = self._look_after_the_deserted
@@ -76,6 +77,7 @@ class Realtime:
         self.commands = Commands(database, self.connections, table)
         self.connections.on_call = self.commands.call
         self._bound = bound
+        self.operations = bound.operations
         self.connections.on_closed += [self.rooms.closed, self._forget]
         self.server = SocketServer(self.connections, settings.origins, bounds)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -91,6 +93,7 @@ class Realtime:
         self.presence.start()
         self.neighbours.start()
         self.connections.start()
+        self.operations.start()
         self._spawn(self._watch_sessions())
 
     async def drain(self) -> None:
@@ -114,6 +117,7 @@ class Realtime:
     async def stop(self) -> None:
         """End every task. Sockets that are still open are closed by the HTTP server."""
         await end_tasks(self._tasks)
+        await self.operations.stop()
         await self.presence.stop()
         await self.feeds.stop()
         await self.channels.stop()

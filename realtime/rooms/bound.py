@@ -17,9 +17,11 @@ from realtime.delivery.commands import Command
 from realtime.delivery.connections import Socket
 from realtime.delivery.feed import Feeds
 from realtime.delivery.live_room import LiveRoom
+from realtime.delivery.neighbours import Neighbours
 from realtime.rooms.call import call_commands, open_calls
 from realtime.rooms.consultation import consultation_room, queue_room
-from realtime.rooms.people import OPS_ROOM, USER_ROOM
+from realtime.rooms.operations import OperationsBoard
+from realtime.rooms.people import USER_ROOM
 from realtime.rooms.queries import Called, called_before
 from realtime.rooms.slots import slots_room
 from realtime.video import CallRole, close_call, socket_closed
@@ -54,7 +56,14 @@ class BoundRooms:
     """Every kind of room that this server has, and the commands that belong to none of them."""
 
     def __init__(
-        self, settings: Settings, cipher: Cipher, database: Database, redis: Redis, publisher: Publisher, feeds: Feeds
+        self,
+        settings: Settings,
+        cipher: Cipher,
+        database: Database,
+        redis: Redis,
+        publisher: Publisher,
+        feeds: Feeds,
+        neighbours: Neighbours,
     ) -> None:
         self._cipher = cipher
         self._database = database
@@ -62,12 +71,13 @@ class BoundRooms:
         self._tasks: set[asyncio.Task[None]] = set()
         self._deserted: dict[ConsultationId, float] = {}
         """Called patients whose doctor is nowhere to be seen, and since when this process has seen it."""
+        self.operations = OperationsBoard(database, neighbours, feeds)
         self.rooms: list[LiveRoom] = [
             slots_room(settings),
             queue_room(settings, cipher),
             consultation_room(settings, cipher, publisher),
             USER_ROOM,
-            OPS_ROOM,
+            self.operations.room,
         ]
         self.commands: list[Command] = call_commands(self._calls, feeds)
         feeds.on_event.append(self._heard)
