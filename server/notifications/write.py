@@ -43,13 +43,15 @@ async def write_letter(tx: Tx, letter: Letter, *, cipher: Cipher, settings: Sett
     """Write a letter by every way that its reader wants for its topic; False when it was written before.
 
     Mail carries what no chosen way can, except a reminder, which nobody has to have. Nothing is written to somebody
-    whose data was erased.
+    whose data was erased, and no invitation to what has ended while this step waited.
     """
     try:
         reader = await person(tx, letter.user_id, cipher)
     except Erased:
         return False
     meeting = await meeting_of(tx, letter.consultation_id) if letter.consultation_id else None
+    if letter.calendar == "request" and meeting is not None and meeting.ended_as is not None:
+        return False
     words = render(letter, reader, meeting, settings)
     topic = TOPICS.get(letter.kind, "booking")
     ways = _ways(reader, topic)
@@ -149,11 +151,10 @@ async def _calendar(
 
 
 async def _stamp(tx: Tx, meeting: Meeting) -> datetime:
-    """Now, or a second after the file before this one: calendars ignore a file whose stamp goes back, and clocks of
-    several machines do."""
-    before = await queries.newest_of(tx, [*_file_causes(meeting, "request"), *_file_causes(meeting, "cancel")])
-    if before is None:
-        before = await queries.newest_of(tx, _causes_up_to(meeting, meeting.sequence - 1))
+    """Now, or a second after the latest file before this one: calendars ignore a file whose stamp goes back, and
+    clocks of several machines do."""
+    causes = [*_causes_up_to(meeting, meeting.sequence), *_file_causes(meeting, "cancel")]
+    before = await queries.newest_of(tx, causes)
     return tx.now if before is None else max(tx.now, before["created_at"] + timedelta(seconds=1))
 
 
