@@ -46,10 +46,12 @@ def accept_key(request: web.BaseRequest) -> str | None:
 class WebSocket(asyncio.Protocol):
     """One WebSocket. Subclasses take what is received; `most` bounds a message in bytes."""
 
-    __slots__ = ("_is_closing", "_is_lost_for_good", "_most", "_parts", "_parts_are_text", "_tail", "transport")
+    __slots__ = ("_is_closing", "_is_lost_for_good", "_most", "_parts", "_parts_are_text", "_tail", "fd", "transport")
 
     def __init__(self, most: int) -> None:
         self.transport: asyncio.Transport | None = None
+        self.fd = -1
+        """The connection's own file descriptor, as long as `transport` is not closing; -1 where TLS stands between."""
         self._most = most
         self._tail = b""
         self._parts: bytearray | None = None
@@ -80,6 +82,9 @@ class WebSocket(asyncio.Protocol):
         protocol.transport = None  # else its connection_lost() would close what is ours now
         protocol.connection_lost(None)
         self.transport = transport
+        link = transport.get_extra_info("socket")
+        if link is not None and transport.get_extra_info("sslcontext") is None:
+            self.fd = link.fileno()
         transport.set_protocol(self)
         self.transport.write(_ACCEPTED.format(key).encode() + first)
         self.transport.resume_reading()
@@ -96,6 +101,7 @@ class WebSocket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
+        self.fd = -1
         self._tail = b""
         self._parts = None
         self.ended()
