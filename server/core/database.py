@@ -27,6 +27,7 @@ from server.core.idempotency import Replay, body_hash, take_key
 from server.core.outbox import Frame, Stale, StoredReply
 from server.core.publish import Publisher
 from server.core.settings import Settings
+from server.core.turns import Turns
 from server.core.tx import SYSTEM, Actor, IdempotencyKey, Run, Tx
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ Body = Callable[[Tx], Awaitable[R]]
 Encode = Callable[[Any], StoredReply]
 
 TRIES = 5
+WAIT_SECONDS = 5.0  # for a connection
 # What another try can mend: deadlock, serialization, a plan that a migration made invalid, a pooled session's end,
 # and what had changed between an operation's look and its write.
 RETRYABLE = (
@@ -68,7 +70,7 @@ class Database:
     def __init__(self, pool: Pool[Record], clock: Clock, cipher: Cipher, publisher: Publisher) -> None:
         self.pool = pool
         # asyncpg's pool is not fair: with 64 callers on 10 connections the unluckiest waited four times as long.
-        self._turns = asyncio.Semaphore(pool.get_max_size())
+        self._turns = Turns(pool.get_max_size(), WAIT_SECONDS)
         self.clock = clock
         self.cipher = cipher
         self.publisher = publisher
@@ -151,7 +153,7 @@ class Database:
         committing = False
         frames: list[Frame] = []
         try:
-            async with self._turns, self.pool.acquire(timeout=5) as conn:
+            async with self._turns as left, self.pool.acquire(timeout=left) as conn:
                 tx = Tx(conn, self.clock(), actor, request_id, replace(key, taken=False) if key else None, source)
                 try:
                     await conn.execute(_begin("begin", tx))
@@ -179,7 +181,7 @@ class Database:
     ) -> R:
         acting = False
         try:
-            async with self._turns, self.pool.acquire(timeout=5) as conn:
+            async with self._turns as left, self.pool.acquire(timeout=left) as conn:
                 own_key = replace(key, taken=False) if key else None
                 tx = Tx(conn, self.clock(), actor, request_id, own_key, source, begun=False)
                 try:
@@ -205,7 +207,7 @@ class Database:
         """Run `body` in a read-only transaction of one snapshot; reads of class 4 are recorded before it returns."""
         for attempt in range(1, TRIES + 1):
             try:
-                async with self._turns, self.pool.acquire(timeout=5) as conn:
+                async with self._turns as left, self.pool.acquire(timeout=left) as conn:
                     tx = Tx(conn, self.clock(), actor, request_id, source=source)
                     try:
                         await conn.execute(_begin("begin isolation level repeatable read read only", tx))
@@ -228,7 +230,7 @@ class Database:
     async def brief(self, body: Body[R]) -> R:
         """Run a body of one statement, which is its own transaction: plumbing, without settings and flush."""
         try:
-            async with self._turns, self.pool.acquire(timeout=5) as conn:
+            async with self._turns as left, self.pool.acquire(timeout=left) as conn:
                 tx = Tx(conn, self.clock(), SYSTEM)
                 result = await body(tx)
         except RETRYABLE:
