@@ -71,3 +71,17 @@ async def test_the_room_says_that_redis_is_away_and_goes_on(services: Any, house
         finally:
             await services.valkey.start()
         await mira.until(lambda: not latest(watched)["redis_away"], seconds=15)
+
+
+async def test_the_page_shows_administrators_alone_the_numbers_without_script_too(house: House, cast: Cast) -> None:
+    path = "//admin/operations"
+    shown = await cast.mira.call("GET", path)
+    assert shown.status == 200
+    assert 'data-figure="steps_parked">0<' in shown.text
+    assert house.server.realtime.neighbours.me in shown.text
+    hindi = await cast.mira.call("GET", f"{path}?lang=hi")
+    assert "संचालन" in hindi.text
+    for who in (cast.asha, cast.dr_rao, house.stranger()):
+        refused = await who.call("GET", path)
+        assert refused.status != 200
+        assert "steps_parked" not in refused.text

@@ -19,6 +19,7 @@ from web.pages import (
     hours,
     meeting,
     money,
+    operations,
     own,
     papers,
     room,
@@ -34,8 +35,15 @@ __all__ = ["Site", "mount_static", "routes"]
 STATIC = Path(__file__).parent / "static"
 
 
-def routes(settings: Settings, cipher: Cipher, clock: Clock, passwords: Passwords, throttle: Throttle) -> list[Route]:
-    """Every page."""
+def routes(
+    settings: Settings,
+    cipher: Cipher,
+    clock: Clock,
+    passwords: Passwords,
+    throttle: Throttle,
+    look: operations.Look,
+) -> list[Route]:
+    """Every page. `look` reads the numbers of operations."""
     return [
         *finding.routes(settings),
         *signing_in.routes(settings, cipher, passwords, throttle),
@@ -52,6 +60,7 @@ def routes(settings: Settings, cipher: Cipher, clock: Clock, passwords: Password
         *calendar.routes(settings, cipher),
         *around.routes(settings, cipher),
         *money.routes(settings),
+        *operations.routes(look),
     ]
 
 
