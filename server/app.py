@@ -30,7 +30,7 @@ from server import (
     scheduling,
 )
 from server.accounts import DatabaseSessions, Passwords, Throttle
-from server.core import openapi
+from server.core import openapi, partitions
 from server.core.cache import Cache
 from server.core.cipher import Cipher
 from server.core.clock import Clock, shifted_clock
@@ -102,6 +102,8 @@ async def open_server(settings: Settings, *, only: str | None = None) -> AsyncGe
             app.on_response_prepare.append(edge.on_prepare)
             probes = Probes(database, redis)
             probes.watch(payments.DIFFERENCES, payments.open_differences)
+            probes.watch(partitions.STRAY, partitions.stray_rows)
+            probes.watch(partitions.AHEAD, partitions.months_ahead)
             probes.mount(app)
             rooms = realtime.Realtime(
                 settings,

@@ -191,6 +191,18 @@ def make_partitions(
     _say(f"{made} partitions made" if made else "no partition was missing")
 
 
+@partitions.command("detach")
+def detach_partitions(
+    data: Folder = None,
+    months: Annotated[int | None, typer.Option(min=12, help="How many months stay; AMRUTAM_TRAIL_MONTHS.")] = None,
+) -> None:
+    """Detach old months of the audit trail into the schema old_trail, to be copied away and dropped by hand."""
+    from server.core.partitions import detach_old
+
+    detached = asyncio.run(detach_old(_owner_url(data), months or _settings(data).trail_months))
+    _say(f"detached {', '.join(detached)}" if detached else "no month of the trail is so old")
+
+
 @partitions.command("repair")
 def repair_partitions(data: Folder = None) -> None:
     """Move what fell into a default partition to its month, as the owner. Writers wait meanwhile."""

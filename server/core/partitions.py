@@ -1,4 +1,4 @@
-"""Monthly partitions from the command line: make what is missing, and empty the default ones into their months."""
+"""Monthly partitions: made and mended from the command line, old ones of the trail let go, all of them watched."""
 
 from __future__ import annotations
 
@@ -6,9 +6,30 @@ from datetime import date
 
 import asyncpg
 from asyncpg import Connection, Record
+from prometheus_client import Gauge
 
+from server.core.tx import Tx
+
+STRAY = Gauge("amrutam_default_partition_rows", "Rows in default partitions, a thousand a table at most: 0 is right")
+AHEAD = Gauge("amrutam_partition_months_ahead", "Months for which partitions exist already, this one not counted")
 PARENTS = ("audit_logs", "consultations")
 MAKE = "select make_partitions(current_date, $1)"
+DETACH = "select detach_old_month($1)"
+STRAY_ROWS = """
+    select (select count(*) from (select 1 from consultations_default limit 1000) c)
+         + (select count(*) from (select 1 from audit_logs_default limit 1000) a)
+"""
+# Of whichever parent has the fewest. The current month's partition ends after now too: it is the one taken off.
+MONTHS_AHEAD = """
+    select min(ahead) from (
+        select count(*) filter (
+                   where substring(pg_get_expr(c.relpartbound, c.oid) from 'TO \\(''([^'']+)''\\)')::timestamptz > $2
+               ) - 1 as ahead
+          from unnest($1::text[]) parent
+          left join pg_inherits i on i.inhparent = parent::regclass
+          left join pg_class c on c.oid = i.inhrelid
+         group by parent) parents
+"""
 STRAY_MONTHS = """
     select distinct date_trunc('month', created_at at time zone 'UTC')::date as month from {parent}_default order by 1
 """
@@ -33,6 +54,45 @@ async def make_missing(owner_url: str, months: int) -> int:
         return int(await conn.fetchval(MAKE, months))
     finally:
         await conn.close()
+
+
+async def detach_old(owner_url: str, keep_months: int) -> list[str]:
+    """Detach the months of the trail that ended at least so many months ago, into the schema `old_trail`; their names.
+
+    Each in a transaction of its own. Raises asyncpg.InvalidParameterValueError for less than twelve months, and
+    asyncpg.LockNotAvailableError where the trail is too busy for it just now.
+    """
+    conn = await asyncpg.connect(owner_url, timeout=30)
+    detached: list[str] = []
+    try:
+        while (part := await conn.fetchval(DETACH, keep_months)) is not None:
+            detached.append(part)
+    finally:
+        await conn.close()
+    return detached
+
+
+async def detach_one(tx: Tx, keep_months: int) -> str | None:
+    """The same for the oldest month alone, in this transaction; its name, None where no month is so old.
+
+    The transaction goes on also after asyncpg.LockNotAvailableError.
+    """
+    await tx.conn.execute("savepoint detaching")
+    try:
+        return await tx.conn.fetchval(DETACH, keep_months)
+    except asyncpg.LockNotAvailableError:
+        await tx.conn.execute("rollback to savepoint detaching")
+        raise
+
+
+async def stray_rows(tx: Tx) -> float:
+    """How many rows default partitions hold; a thousand a table are not counted further."""
+    return float(await tx.conn.fetchval(STRAY_ROWS) or 0)
+
+
+async def months_ahead(tx: Tx) -> float:
+    """For how many months after this one partitions exist."""
+    return float(await tx.conn.fetchval(MONTHS_AHEAD, list(PARENTS), tx.now) or 0)
 
 
 async def repair(owner_url: str) -> list[str]:

@@ -154,6 +154,9 @@ class Settings(BaseSettings):
         default=None, description="The relays' shared secret (coturn's static-auth-secret)."
     )
 
+    trail_months: int = Field(
+        default=36, ge=12, le=1200, description="How long months of the audit trail stay; then they are detached."
+    )
     hold_minutes: int = Field(default=15, ge=1, le=120, description="How long an unpaid booking keeps its slot.")
     slots_days_ahead: int = Field(default=60, ge=1, le=366, description="How far ahead slots are made.")
     lead_minutes: int | None = Field(default=None, ge=0, le=10080, description="Minimum notice; by profile 0 or 10.")

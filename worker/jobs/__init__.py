@@ -10,7 +10,7 @@ from server.notifications import send_again, send_due_reminders
 from server.payments import begin_reconciliations
 from server.scheduling import end_due_offers
 from worker.jobs.holds import expire_holds
-from worker.jobs.partitions import make_partitions
+from worker.jobs.partitions import detach_old_months, make_partitions
 from worker.jobs.slots import keep_slots_ahead
 from worker.jobs.trim import trim
 from worker.ticks import Tick
@@ -26,6 +26,7 @@ def ticks_of(settings: Settings, cipher: Cipher) -> list[Tick]:
         Tick("reminders", 1.0, partial(send_due_reminders, cipher=cipher, settings=settings)),
         Tick("letters", 5.0, send_again),
         Tick("partitions", HOUR, make_partitions),
+        Tick("old months", HOUR, partial(detach_old_months, settings=settings)),
         Tick("slots", HOUR, partial(keep_slots_ahead, settings=settings)),
         Tick("trim", 600.0, trim),
         Tick("reconciliations", 60.0, partial(begin_reconciliations, settings=settings)),

@@ -7,10 +7,6 @@ from datetime import date
 from server.core.tx import Tx
 
 MAKE_PARTITIONS = "select make_partitions($1::date, $2)"
-STRAY_ROWS = """
-    select (select count(*) from (select 1 from consultations_default limit 1) c)
-         + (select count(*) from (select 1 from audit_logs_default limit 1) a)
-"""
 TRIM_ROOM_EVENTS = """
     delete from room_events e using rooms r
      where r.name = e.room and (e.at < $1::timestamptz - interval '24 hours' or e.number <= r.seq - 1000)
@@ -27,11 +23,6 @@ TRIM_OUTBOX = """
 async def make_months(tx: Tx, first: date, months: int) -> int:
     """Make the partitions that are missing; how many were."""
     return await tx.conn.fetchval(MAKE_PARTITIONS, first, months) or 0
-
-
-async def has_stray_rows(tx: Tx) -> bool:
-    """Whether a default partition holds anything."""
-    return bool(await tx.conn.fetchval(STRAY_ROWS))
 
 
 async def trim_plumbing(tx: Tx) -> None:
