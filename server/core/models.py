@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -87,8 +88,14 @@ def _in_range(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
+@functools.cache
+def time_zones() -> frozenset[str]:
+    """The names of the IANA list. Read once: the library goes through a thousand files each time it is asked."""
+    return frozenset(available_timezones())
+
+
 def _zone(value: str) -> str:
-    if value not in available_timezones():
+    if value not in time_zones():
         raise ValueError("must be a time zone of the IANA list, as Asia/Kolkata")
     return value
 
