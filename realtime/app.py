@@ -34,7 +34,7 @@ from server.core.publish import Publisher
 from server.core.routes import public
 from server.core.settings import Settings
 from server.core.tasks import end_tasks
-from server.core.tx import Tx
+from server.core.tx import Role, Tx
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ class Realtime:
             try:
                 if time.monotonic() >= touch_due:
                     touch_due = time.monotonic() + self._bounds.touch_seconds
-                    used = self.connections.sessions(with_input_within=self._bounds.input_counts_seconds)
+                    used = list(self.connections.sessions(with_input_within=self._bounds.input_counts_seconds))
                     await self._database.write(partial(_touch, used), source="socket")
                 for session_id in await self._database.read(partial(_ended, watched), source="sweep"):
                     self.connections.end_session(session_id)
@@ -172,5 +172,5 @@ async def _touch(sessions: list[SessionId], tx: Tx) -> None:
         await touch_session(tx, session_id)
 
 
-async def _ended(sessions: list[SessionId], tx: Tx) -> list[SessionId]:
+async def _ended(sessions: dict[SessionId, Role | None], tx: Tx) -> list[SessionId]:
     return await ended_sessions(tx, sessions)

@@ -29,7 +29,7 @@ from server.core.ids import SessionId, UserId
 from server.core.limits import Rate, address_key
 from server.core.models import rfc3339
 from server.core.settings import Settings
-from server.core.tx import ANONYMOUS, Actor
+from server.core.tx import ANONYMOUS, Actor, Role
 
 log = logging.getLogger(__name__)
 FindActor = Callable[[str], Awaitable[Actor | None]]
@@ -203,11 +203,17 @@ class Connections:
             if socket.actor.session_id == session_id:
                 self.dismiss(socket.wire, "session-ended", retry=False)
 
-    def sessions(self, *, with_input_within: float | None = None) -> list[SessionId]:
-        """The sessions that have sockets here; perhaps only those where somebody did something within these seconds."""
+    def sessions(self, *, with_input_within: float | None = None) -> dict[SessionId, Role | None]:
+        """The sessions that have sockets here, each with the role that its people act in.
+
+        Perhaps only those where somebody did something within these seconds.
+        """
         since = 0.0 if with_input_within is None else time.monotonic() - with_input_within
-        found = {socket.actor.session_id for socket in self.sockets.values() if socket.last_input >= since}
-        return [session_id for session_id in found if session_id is not None]
+        found: dict[SessionId, Role | None] = {}
+        for socket in self.sockets.values():
+            if socket.actor.session_id is not None and socket.last_input >= since:
+                found[socket.actor.session_id] = socket.actor.role
+        return found
 
     async def _identify(self, greeting: Greeting, auth: object) -> Actor:
         token = cast("dict[str, object]", auth).get("token") if isinstance(auth, dict) else None

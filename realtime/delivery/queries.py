@@ -13,7 +13,7 @@ from uuid import UUID
 from asyncpg import Record
 
 from server.core.ids import SessionId
-from server.core.tx import Tx
+from server.core.tx import Role, Tx
 
 NUMBER = """
     select r.seq, e.event_id from rooms r left join room_events e on e.room = r.name and e.number = r.seq
@@ -42,10 +42,11 @@ CONTRADICTED = """
      where e.event_id <> t.event_id
 """
 ENDED = """
-    select w.id from unnest($1::uuid[]) as w (id)
-      left join sessions s on s.id = w.id and s.ended_at is null and s.expires_at > $2
-                               and s.last_seen_at > $2::timestamptz - interval '8 hours'
-     where s.id is null
+    select w.id from unnest($1::uuid[], $2::text[]) as w (id, role)
+      left join sessions s on s.id = w.id and s.ended_at is null and s.expires_at > $3
+                               and s.last_seen_at > $3::timestamptz - interval '8 hours'
+      left join users u on u.id = s.user_id and u.role = w.role and u.disabled_at is null
+     where u.id is null
 """
 
 
@@ -100,9 +101,10 @@ async def contradicted(tx: Tx, told: Sequence[tuple[str, int, UUID]]) -> set[str
     return {cast("str", row["room"]) for row in await tx.conn.fetch(CONTRADICTED, *columns)}
 
 
-async def ended_sessions(tx: Tx, sessions: Sequence[SessionId]) -> list[SessionId]:
-    """Those of these sessions that have ended, expired, or seen nobody for eight hours."""
-    return [cast("SessionId", row["id"]) for row in await tx.conn.fetch(ENDED, sessions, tx.now)]
+async def ended_sessions(tx: Tx, sessions: Mapping[SessionId, Role | None]) -> list[SessionId]:
+    """Those that have ended, expired, seen nobody for eight hours, or whose user has another role than this now."""
+    roles = [role.value if role is not None else "" for role in sessions.values()]
+    return [cast("SessionId", row["id"]) for row in await tx.conn.fetch(ENDED, list(sessions), roles, tx.now)]
 
 
 def _logged(row: Record) -> Logged:
