@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
-from zoneinfo import available_timezones
 
 from pydantic import StringConstraints, create_model
 
@@ -14,7 +13,7 @@ from server.core.cipher import Cipher
 from server.core.edge.bodies import build
 from server.core.errors import FieldError, Forbidden, Problem
 from server.core.ids import DoctorId
-from server.core.models import Ask, Nothing
+from server.core.models import Ask, Nothing, time_zones
 from server.core.privacy import Level
 from server.core.routes import Route, SeeOther, as_doctor, form, get, page, post
 from server.core.settings import Settings
@@ -60,7 +59,7 @@ async def show_hours(tx: Tx, ask: Nothing, *, cipher: Cipher, settings: Settings
         doctor=DoctorItem.model_validate(await profile(tx, DoctorAsk(id=doctor_id))),
         rows=[*rows, *(HoursRow(weekday=0) for _ in range(HOUR_ROWS - len(rows)))],
         time_zone=hours.time_zone,
-        time_zones=sorted(available_timezones()),
+        time_zones=sorted(time_zones()),
         slot_minutes=str(hours.slot_minutes),
         buffer_minutes=str(hours.buffer_minutes),
         lead_minutes=str(hours.lead_minutes),

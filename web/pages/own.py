@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from typing import Annotated
-from zoneinfo import available_timezones
 
 from pydantic import StringConstraints
 
@@ -30,7 +29,7 @@ from server.core.edge.bodies import build
 from server.core.errors import Problem, StepUpRequired
 from server.core.ids import SessionId
 from server.core.limits import LOGIN
-from server.core.models import Ask, Nothing
+from server.core.models import Ask, Nothing, time_zones
 from server.core.privacy import Level
 from server.core.routes import (
     Route,
@@ -97,7 +96,7 @@ async def change_account(run: Run, ask: AccountForm, *, cipher: Cipher) -> SeeOt
         return AccountView(
             email=me.email,
             **ask.model_dump(),
-            time_zones=sorted(available_timezones()),
+            time_zones=sorted(time_zones()),
         ).refused(problem)
     return SeeOther(
         location="/account", language=ask.language if ask.language in ("en", "hi") else None, notice="saved"
@@ -178,7 +177,7 @@ def _account(me: Me) -> AccountView:
         phone=me.phone or "",
         language=me.language,
         time_zone=me.time_zone,
-        time_zones=sorted(available_timezones()),
+        time_zones=sorted(time_zones()),
     )
 
 
