@@ -18,7 +18,7 @@ from realtime.delivery.commands import Commands, command
 from realtime.delivery.connections import Connections, FindActor, Socket
 from realtime.delivery.fanout import Fanout
 from realtime.delivery.feed import Feeds
-from realtime.delivery.limits import BOUNDS, Bounds
+from realtime.delivery.limits import Bounds, bounds_of
 from realtime.delivery.live_room import Rooms
 from realtime.delivery.neighbours import Neighbours
 from realtime.delivery.presence import PresenceBook
@@ -51,8 +51,9 @@ class Realtime:
         publisher: Publisher,
         cipher: Cipher,
         find_actor: FindActor,
-        bounds: Bounds = BOUNDS,
+        bounds: Bounds | None = None,
     ) -> None:
+        bounds = bounds_of(settings) if bounds is None else bounds
         self._settings = settings
         self._database = database
         self._bounds = bounds

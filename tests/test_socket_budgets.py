@@ -17,7 +17,7 @@ from socketio.exceptions import ConnectionError as NotLetIn
 
 from realtime import Realtime
 from realtime.delivery.client import LiveClient, Refused
-from realtime.delivery.limits import BOUNDS, Bounds
+from realtime.delivery.limits import Bounds
 from server.accounts import DatabaseSessions
 from server.core.edge.identity import Identity
 from server.core.limits import Limits
@@ -31,6 +31,7 @@ from tests.proxy import proxy_to
 from tests.valkeys import cluster_of
 
 ROOM = "slots:00000000-0000-7000-8000-000000000000"
+BOUNDS = Bounds()
 MOST = BOUNDS.sockets_a_user
 
 

@@ -14,7 +14,7 @@ from aiohttp import WSMsgType, WSServerHandshakeError
 from socketio.exceptions import ConnectionError as NotLetIn
 
 from realtime.delivery.client import LiveClient, Refused
-from realtime.delivery.limits import BOUNDS, Bounds
+from realtime.delivery.limits import Bounds
 from server.core.settings import Settings
 from tests.conftest import PASSWORD
 from tests.house import Cast, House, open_house_of
@@ -205,6 +205,26 @@ async def test_an_address_has_so_many_sockets_before_a_login_and_a_64_is_one_add
         assert len(sockets.server.wires) == 4
 
 
+async def test_what_is_set_is_what_holds(settings: Settings, owner_url: str) -> None:
+    tight = {"sockets_a_user": 2, "socket_events": 3, "socket_events_a_user": 5, "socket_frame_bytes": 1024}
+    async with (
+        open_house_of(settings.model_copy(update=tight), owner_url) as house,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        vik = await house.log_in("patient2@example.org", PASSWORD)
+        first, second = [await stack.enter_async_context(live(vik)) for _ in range(2)]
+        with pytest.raises(NotLetIn):
+            await stack.enter_async_context(live(vik))
+        room = f"user:{vik.me['id']}"
+        assert await codes(first, "unsubscribe", 4, room=room) == ["ok", "ok", "ok", "rate-limited"]
+        assert await codes(second, "unsubscribe", 3, room=room) == ["ok", "ok", "rate-limited"]
+        async with raw_socket(house.base) as ws:
+            assert '"maxPayload":1024' in await ws.receive_str()
+            await ws.send_str("4" + "x" * 1024)
+            assert (await ws.receive()).type is WSMsgType.CLOSE
+            assert ws.close_code == 1009
+
+
 # Z7: who one is, now
 
 
@@ -241,7 +261,7 @@ async def test_a_role_taken_away_ends_what_was_open_in_it(house: House, cast: Ca
     async with live(cast.mira) as mira:
         await mira.watch("ops")
         await house.sql("update users set role = 'PATIENT' where id = $1", cast.mira.me["id"])
-        assert (await end_of(mira, BOUNDS.sessions_seconds + 5))["code"] == "session-ended"
+        assert (await end_of(mira, Bounds().sessions_seconds + 5))["code"] == "session-ended"
 
 
 async def test_a_doctor_whose_patient_was_handed_on_is_out_on_the_next_message(house: House, cast: Cast) -> None:

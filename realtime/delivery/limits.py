@@ -7,6 +7,11 @@ from collections import OrderedDict
 
 from server.core.limits import Rate
 from server.core.models import Model
+from server.core.settings import Settings
+
+
+def _default(setting: str) -> int:
+    return int(Settings.model_fields[setting].default)
 
 
 class Bounds(Model):
@@ -15,15 +20,15 @@ class Bounds(Model):
     ping_seconds: int = 10
     pong_seconds: int = 10
     connect_seconds: float = 10
-    frame_bytes: int = 32 * 1024
-    events_a_socket: int = 30
-    events_a_user: int = 100
-    candidates_a_socket: int = 120
+    frame_bytes: int = _default("socket_frame_bytes")
+    events_a_socket: int = _default("socket_events")
+    events_a_user: int = _default("socket_events_a_user")
+    candidates_a_socket: int = _default("socket_candidates")
     budget_seconds: int = 10
     strikes: int = 3
     strikes_forgotten_seconds: float = 60
-    sockets_a_user: int = 10
-    sockets_an_address: int = 2000
+    sockets_a_user: int = _default("sockets_a_user")
+    sockets_an_address: int = _default("sockets_an_address")
     rooms_a_socket: int = 50
     commands_waiting: int = 40
     backlog_bytes: int = 256 * 1024
@@ -44,7 +49,16 @@ class Bounds(Model):
     redis_pause_seconds: float = 1
 
 
-BOUNDS = Bounds()
+def bounds_of(settings: Settings) -> Bounds:
+    """The bounds, with what is set."""
+    return Bounds(
+        frame_bytes=settings.socket_frame_bytes,
+        events_a_socket=settings.socket_events,
+        events_a_user=settings.socket_events_a_user,
+        candidates_a_socket=settings.socket_candidates,
+        sockets_a_user=settings.sockets_a_user,
+        sockets_an_address=settings.sockets_an_address,
+    )
 
 
 class Budgets:

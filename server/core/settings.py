@@ -87,6 +87,14 @@ class Settings(BaseSettings):
     )
     upload_seconds: float = Field(default=60.0, gt=0, le=3600, description="A file that takes longer is cut off.")
     limit_factor: float = Field(default=1.0, gt=0, le=1000, description="Multiplies the REST request budgets.")
+    socket_frame_bytes: int = Field(default=32 * 1024, ge=1024, le=64 * 1024, description="A socket's longest message.")
+    socket_events: int = Field(default=30, ge=1, le=10_000, description="Events of a socket in ten seconds.")
+    socket_events_a_user: int = Field(default=100, ge=1, le=10_000, description="Events of a user in ten seconds.")
+    socket_candidates: int = Field(default=120, ge=1, le=10_000, description="A call's candidates in ten seconds.")
+    sockets_a_user: int = Field(default=10, ge=1, le=1000, description="Open sockets of a user.")
+    sockets_an_address: int = Field(
+        default=2000, ge=1, le=1_000_000, description="Open sockets of an address that nobody signed in on."
+    )
 
     secret: SecretStr = Field(default=SecretStr(DEV_SECRET), description="Root of CSRF tokens and keyed hashes.")
     key_encryption_key: SecretStr = Field(
