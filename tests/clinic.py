@@ -146,7 +146,7 @@ class World:
         database = await Database.connect(found, lambda: holder[0].now if holder else begins, cipher, publisher)
         stack.push_async_callback(database.close)
         house = {"cipher": cipher, "settings": found, "gateways": gateways_of(found)}
-        world = cls(database, stack, found, Runner(database, house), begins)
+        world = cls(database, stack, found, Runner(database, house, step_seconds=30, errand_seconds=300), begins)
         holder.append(world)
         await database.write(world._look_around)
         return world

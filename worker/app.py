@@ -45,7 +45,12 @@ class Worker:
         self._settings = settings
         self._database = database
         self._redis = redis
-        self._runner = Runner(database, {"cipher": cipher, "settings": settings, "gateways": gateways_of(settings)})
+        self._runner = Runner(
+            database,
+            {"cipher": cipher, "settings": settings, "gateways": gateways_of(settings)},
+            step_seconds=settings.step_seconds,
+            errand_seconds=settings.errand_seconds,
+        )
         self._broker, self._hand_over = make_broker(settings, self._runner.execute)
         self._nudged = asyncio.Event()
         self._here = asyncio.Semaphore(AT_ONCE)

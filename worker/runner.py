@@ -22,16 +22,18 @@ from worker.queries import LEASE_SECONDS, Delivery
 from worker.registry import STEPS, Step
 
 log = logging.getLogger(__name__)
-STEP_SECONDS = 30
-ERRAND_SECONDS = 300
 FIRST_PAUSE_SECONDS = 2.0
 
 
 class Runner:
     """Runs deliveries in this process, each in a transaction of its own."""
 
-    def __init__(self, database: Database, house: Mapping[str, object]) -> None:
+    def __init__(
+        self, database: Database, house: Mapping[str, object], *, step_seconds: float, errand_seconds: float
+    ) -> None:
         self._database = database
+        self._step_seconds = step_seconds
+        self._errand_seconds = errand_seconds
         self._steps = dict(STEPS)
         self._bound: dict[str, Callable[..., Awaitable[None]]] = {
             name: step.bound(house) for name, step in STEPS.items()
@@ -48,7 +50,7 @@ class Runner:
             if step.is_errand:
                 await self._run_errand(step, delivery)
             else:
-                async with asyncio.timeout(STEP_SECONDS):
+                async with asyncio.timeout(self._step_seconds):
                     await self._run_step(step, delivery)
         except Exception as error:
             await self._count_failure(delivery, error)
@@ -75,7 +77,7 @@ class Runner:
         )
         renewing = asyncio.create_task(self._keep_lease(delivery))
         try:
-            async with asyncio.timeout(ERRAND_SECONDS):
+            async with asyncio.timeout(self._errand_seconds):
                 await self._bound[step.name](run, event)
         finally:
             await end_tasks([renewing])

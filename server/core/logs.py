@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
@@ -44,6 +45,7 @@ ALLOWED = frozenset(
     )
 )
 _BREAKS = re.compile(r"[\r\n\x1b]+")
+MOST_OF_A_TRACEBACK = 10_000
 
 
 class Allowed(logging.Filter):
@@ -58,12 +60,19 @@ class Allowed(logging.Filter):
         return True
 
 
+class Bounded(JsonFormatter):
+    """Keeps both ends of a traceback that is too long: an error may have megabytes to say."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is logging's
+        text = str(super().formatException(ei))
+        half = MOST_OF_A_TRACEBACK // 2
+        return text if len(text) <= MOST_OF_A_TRACEBACK else f"{text[:half]}\n[...]\n{text[-half:]}"
+
+
 def set_up_logs(settings: Settings) -> None:
     """Send the process' log to stderr. Libraries that log what clients send stay silent below ERROR."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        JsonFormatter("{asctime}{levelname}{name}{message}", style="{", rename_fields={"asctime": "at"})
-    )
+    handler.setFormatter(Bounded("{asctime}{levelname}{name}{message}", style="{", rename_fields={"asctime": "at"}))
     handler.addFilter(Allowed())
     root = logging.getLogger()
     root.handlers[:] = [handler]

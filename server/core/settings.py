@@ -183,6 +183,10 @@ class Settings(BaseSettings):
         default=24, ge=1, le=336, description="How long a follow-up that a doctor booked may stay unpaid."
     )
 
+    step_seconds: float = Field(
+        default=30.0, gt=0, le=600, description="A step of the worker that takes longer failed."
+    )
+    errand_seconds: float = Field(default=300.0, gt=0, le=3600, description="The same of a step that leaves the house.")
     clock_shift_seconds: float = Field(default=0.0, description="Added to the clock; the development profile only.")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged.")
     attachments_dir: Path | None = Field(
