@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import aiohttp
 import asyncpg
@@ -18,12 +19,15 @@ import pytest
 from asyncpg import Connection, Record
 
 import server
+from server.core.cipher import Cipher
 from server.core.clock import utc_now
 from server.core.ids import made_at, new_id
 from server.core.partitions import detach_old
 from server.core.settings import Settings
+from server.core.tx import SYSTEM, Tx
 from tests.house import serving
 from worker.app import open_house
+from worker.jobs import ticks_of
 from worker.jobs.partitions import detach_old_months
 
 KEPT = 36
@@ -200,3 +204,8 @@ async def figures(base: str) -> tuple[int, int]:
     async with aiohttp.ClientSession() as http, http.get(f"{base}/metrics") as response:
         told = dict(re.findall(r"^(amrutam_\w+) ([\d.]+)$", await response.text(), re.MULTILINE))
     return int(float(told["amrutam_partition_months_ahead"])), int(float(told["amrutam_default_partition_rows"]))
+
+
+def test_every_tick_can_sign_its_transactions(settings: Settings) -> None:
+    for tick in ticks_of(settings, Cipher(settings)):
+        assert Tx(Mock(), utc_now(), SYSTEM, f"tick-{tick.name}").act

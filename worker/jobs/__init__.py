@@ -26,7 +26,7 @@ def ticks_of(settings: Settings, cipher: Cipher) -> list[Tick]:
         Tick("reminders", 1.0, partial(send_due_reminders, cipher=cipher, settings=settings)),
         Tick("letters", 5.0, send_again),
         Tick("partitions", HOUR, make_partitions),
-        Tick("old months", HOUR, partial(detach_old_months, settings=settings)),
+        Tick("trail", HOUR, partial(detach_old_months, settings=settings)),
         Tick("slots", HOUR, partial(keep_slots_ahead, settings=settings)),
         Tick("trim", 600.0, trim),
         Tick("reconciliations", 60.0, partial(begin_reconciliations, settings=settings)),
