@@ -161,6 +161,22 @@ async def test_nor_is_it_kept_beside_what_a_later_reader_has_found(settings: Set
         assert await writer.cache.read(KEY, "all", book.load) == b"second"
 
 
+async def test_what_a_process_remembers_counts_while_its_generation_stands(settings: Settings) -> None:
+    book = Book()
+    async with process(settings) as one, process(settings) as other:
+        await one.cache.read(KEY, "all", book.load)
+        await other.cache.read(KEY, "all", book.load)
+        # Not fetched again: what Redis has is not looked at.
+        await one.redis.hset(KEY, "all", "another")
+        assert await other.cache.read(KEY, "all", book.load) == b"first"
+        book.content = b"second"
+        one.publisher.drop([CHANGED])
+        await gone(one.redis)
+        assert await one.cache.read(KEY, "all", book.load) == b"second"
+        assert await other.cache.read(KEY, "all", book.load) == b"second"
+        assert book.reads == 2
+
+
 async def test_a_rush_of_readers_is_one_question(settings: Settings) -> None:
     book = Book()
     load, has_read, go_on = book.slowly()

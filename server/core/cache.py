@@ -4,7 +4,8 @@ What is kept under one key is one hash: a generation, drawn by the first reader 
 each list. An event that makes it stale deletes the hash, generation and all. A reader who looked into the database
 before that commit, and comes to keep what was found after it, finds its generation gone and keeps nothing. The hash
 lives for `LISTS_LAST_MS` from the drawing of its generation, thus from before any of its lists was read: where Redis
-is never told of an event, that is how long a list can outlive it. With Redis away the database answers.
+is never told of an event, that is how long a list can outlive it. A process remembers what it has seen of a generation,
+and fetches only whether that still stands. With Redis away the database answers.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import contextlib
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -26,13 +28,16 @@ from server.core.valkey import REDIS_AWAY
 READS = Counter("amrutam_list_reads_total", "Reads of public lists, by where the answer came from", ["source"])
 AWAY_SECONDS = 1.0  # how long nobody asks a Redis that did not answer
 MOST_LISTS = 500  # under one key: who asks for ever new ones asks the database
-GENERATION = "generation"
+REMEMBERED = 200  # lists that a process need not fetch again while their generation stands
 LOOK = """
-local found = redis.call('HMGET', KEYS[1], 'generation', ARGV[1])
-if found[1] then return found end
-redis.call('HSET', KEYS[1], 'generation', ARGV[2])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return {ARGV[2], false}
+local generation = redis.call('HGET', KEYS[1], 'generation')
+if not generation then
+  redis.call('HSET', KEYS[1], 'generation', ARGV[2])
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+  return {ARGV[2], false}
+end
+if generation == ARGV[4] then return {generation, false} end
+return {generation, redis.call('HGET', KEYS[1], ARGV[1])}
 """
 KEEP = """
 if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[1] then return 0 end
@@ -68,6 +73,7 @@ class Cache:
         self._look = redis.register_script(LOOK)
         self._keep = redis.register_script(KEEP)
         self._away_until = 0.0
+        self._remembered: OrderedDict[tuple[str, str], Found] = OrderedDict()
         self._looking: dict[tuple[str, str], asyncio.Task[Found | None]] = {}
         self._loading: dict[tuple[str, str, bytes], asyncio.Future[bytes | None]] = {}
 
@@ -114,14 +120,28 @@ class Cache:
         return None if self._publisher.is_dropping(key) else found
 
     async def _ask(self, key: str, field: str) -> Found | None:
-        args = [field, secrets.token_bytes(8), self._last_ms]
+        known = self._remembered.get((key, field))
+        args = [field, secrets.token_bytes(8), self._last_ms, known.generation if known else b""]
         try:
             generation, content = cast("Sequence[Any]", await self._look(keys=[key], args=args))
         except REDIS_AWAY:
             self._away_until = time.monotonic() + AWAY_SECONDS
             return None
-        return Found(generation, content)
+        if known is not None and known.generation == generation:
+            return known
+        found = Found(generation, content)
+        self._remember(key, field, found)
+        return found
+
+    def _remember(self, key: str, field: str, found: Found) -> None:
+        if found.content is None:
+            return
+        self._remembered[key, field] = found
+        self._remembered.move_to_end((key, field))
+        if len(self._remembered) > REMEMBERED:
+            self._remembered.popitem(last=False)
 
     async def _put(self, key: str, field: str, generation: bytes, content: bytes) -> None:
+        self._remember(key, field, Found(generation, content))
         with contextlib.suppress(*REDIS_AWAY):
             await self._keep(keys=[key], args=[generation, field, content, MOST_LISTS])
