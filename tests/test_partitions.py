@@ -100,7 +100,8 @@ async def note(conn: Connection[Record], at: datetime, months: int = 0) -> None:
     """A row of the trail, so many months before a moment."""
     await conn.execute(
         "insert into audit_logs (id, created_at, action, table_name)"
-        " select id, id_time(id), 'note', 'test' from (select id_at($1::timestamptz - make_interval(months => $2)) as id) made",
+        " select id, id_time(id), 'note', 'test'"
+        "   from (select id_at($1::timestamptz - make_interval(months => $2)) as id) made",
         at,
         months,
     )
