@@ -1,8 +1,8 @@
 """What one person or address has on all server processes together: sockets, and messages.
 
 Each process keeps the numbers of its own sockets in one Redis key with a lease: a process that dies takes its numbers
-with it. With Redis away, or silent, each process counts alone. Messages are counted behind the caller's back, in one
-trip for all that came meanwhile: no command ever waits for it.
+with it. With Redis away, or silent, each process counts alone. All that is asked and told during one trip to Redis goes
+with the next one; messages are counted behind the caller's back, so no command ever waits.
 """
 
 from __future__ import annotations
@@ -58,16 +58,18 @@ class SharedBudgets:
         self._key = _sockets_key(neighbours.me)
         self._changed: set[str] = set()
         self._spent: Counter[str] = Counter()
+        self._asked: dict[str, asyncio.Future[int]] = {}
         self._empty_until: dict[str, float] = {}
         self._is_told = False
         """Whether Redis has all our numbers but those in `_changed`."""
+        self._begins_anew = False
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         neighbours.on_beat.append(self._after_beat)
 
     def start(self) -> None:
-        """Begin to tell what changes here."""
-        self._task = asyncio.get_running_loop().create_task(self._tell_changes(), name="budgets")
+        """Begin to tell what changes here, and to ask."""
+        self._task = asyncio.get_running_loop().create_task(self._trips(), name="budgets")
 
     async def stop(self) -> None:
         """Stop, and take this process' numbers out."""
@@ -87,21 +89,15 @@ class SharedBudgets:
         Two that come at once for the last place may both be refused. Who is refused is uncounted by the caller, with
         `changed`.
         """
-        mine, others = self._here(subject), list(self._neighbours.others)
+        mine, others = self._here(subject), len(self._neighbours.others)
         if mine > most:
             return False
-        if not others or not self._is_told:
+        self.changed(subject)
+        if not self.is_shared or mine * (others + 1) * UNASKED < most:
             return True
-        if mine * (len(others) + 1) * UNASKED < most:
-            self.changed(subject)
-            return True
-        if not self._neighbours.breaker.may_ask():
-            return True
-        try:
-            elsewhere = await self._elsewhere(subject, mine, others)
-        except REDIS_AWAY:
-            self._lost()
-            return self._here(subject) <= most
+        if subject not in self._asked:
+            self._asked[subject] = asyncio.get_running_loop().create_future()
+        elsewhere = await asyncio.shield(self._asked[subject])
         return self._here(subject) + elsewhere <= most
 
     def changed(self, subject: str) -> None:
@@ -127,15 +123,6 @@ class SharedBudgets:
             self._wake.set()
         return True
 
-    async def _elsewhere(self, subject: str, mine: int, others: list[str]) -> int:
-        pipe = self._pipe()
-        self._put(pipe, subject, mine)
-        for process in others:
-            pipe.hget(_sockets_key(process), subject)
-        answers = await pipe.execute()
-        self._neighbours.breaker.worked()
-        return sum(int(count) for count in answers[-len(others) :] if count is not None)
-
     async def _after_beat(self) -> None:
         """Renew the lease. Where the numbers are not, or not all, in Redis, tell all of them."""
         now = time.monotonic()
@@ -145,61 +132,70 @@ class SharedBudgets:
             self._is_told = False
             return
         stands = bool(await cast("Any", self._redis).expire(self._key, self._bounds.beat_lasts_seconds))
-        subjects = list(self._subjects())
+        subjects = set(self._subjects())
         if self._is_told and (stands or not subjects):
             return
-        self._is_told = True
-        self._changed.clear()
-        try:
-            await self._redis.unlink(self._key)
-            for first in range(0, len(subjects), AT_ONCE):
-                pipe = self._pipe()
-                for subject in subjects[first : first + AT_ONCE]:
-                    self._put(pipe, subject, self._here(subject))
-                await pipe.execute()
-        except BaseException:
-            self._is_told = False
-            raise
+        # With the next trip, as everything: two that write at once could leave the older number.
+        self._begins_anew = self._is_told = True
+        self._changed = subjects
+        self._wake.set()
 
-    async def _tell_changes(self) -> None:
+    async def _trips(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
             changed, self._changed = self._changed, set()
             spent, self._spent = self._spent, Counter()
-            if not self._neighbours.breaker.may_ask():
-                self._is_told = False
-                continue
+            asked, self._asked = self._asked, {}
+            elsewhere: dict[str, int] = {}
             try:
-                await self._tell(list(changed), list(spent.items()))
+                if self._neighbours.breaker.may_ask():
+                    elsewhere = await self._trip(list(changed), list(spent.items()), list(asked))
+                else:
+                    self._is_told = False
             except REDIS_AWAY:
                 self._lost()
             except Exception:
-                log.exception("budgets could not be told; it goes on")
+                self._is_told = False
+                log.exception("a trip for budgets tripped; it goes on")
+            finally:
+                for subject, answer in asked.items():
+                    answer.set_result(elsewhere.get(subject, 0))
 
-    async def _tell(self, changed: list[str], spent: list[tuple[str, int]]) -> None:
-        pipe = self._pipe()
+    async def _trip(self, changed: list[str], spent: list[tuple[str, int]], asked: list[str]) -> dict[str, int]:
+        """Tell all this; how many sockets those who are asked for have on the other processes."""
+        pipe = cast("Any", self._redis).pipeline(transaction=False)
+        emission = round(self._rate.seconds * 1_000_000 / self._rate.count)
         for user, count in spent:
-            emission = round(self._rate.seconds * 1_000_000 / self._rate.count)
             pipe.eval(SPEND_ALL, 1, f"amrutam:messages:{{{user}}}", emission, self._rate.count, count)
-        for subject in changed:
-            self._put(pipe, subject, self._here(subject))
-        answers = await pipe.execute()
+        if self._begins_anew:
+            self._begins_anew = False
+            pipe.unlink(self._key)
+        self._put(pipe, changed)
+        others = list(self._neighbours.others) if asked else []
+        for process in others:
+            pipe.hmget(_sockets_key(process), asked)
+        answers = cast("list[Any]", await pipe.execute())
         self._neighbours.breaker.worked()
         now = time.monotonic()
         for (user, _), wait in zip(spent, answers[: len(spent)], strict=True):
             if wait > 0:
                 self._empty_until[user] = now + wait / 1e6
+        elsewhere = Counter[str]()
+        for counts in answers[len(answers) - len(others) :]:
+            for subject, count in zip(asked, counts, strict=True):
+                elsewhere[subject] += int(count or 0)
+        return elsewhere
 
-    def _put(self, pipe: Any, subject: str, count: int) -> None:
-        if count:
-            pipe.hset(self._key, subject, count)
-            pipe.expire(self._key, self._bounds.beat_lasts_seconds)
-        else:
-            pipe.hdel(self._key, subject)
-
-    def _pipe(self) -> Any:
-        return cast("Any", self._redis).pipeline(transaction=False)
+    def _put(self, pipe: Any, subjects: list[str]) -> None:
+        for first in range(0, len(subjects), AT_ONCE):
+            counts = {subject: self._here(subject) for subject in subjects[first : first + AT_ONCE]}
+            some = {subject: count for subject, count in counts.items() if count}
+            if some:
+                pipe.hset(self._key, mapping=some)
+                pipe.expire(self._key, self._bounds.beat_lasts_seconds)
+            if len(some) < len(counts):
+                pipe.hdel(self._key, *(subject for subject, count in counts.items() if not count))
 
     def _lost(self) -> None:
         """Redis did not take something: after the next beat that it answers it is told everything."""
