@@ -31,6 +31,7 @@ from server.core.tx import Tx
 log = logging.getLogger(__name__)
 AT_ONCE = 500
 DOUBTS_KEPT = 10_000
+NOTHING = Head(0, None)
 
 
 class Kept(NamedTuple):
@@ -50,7 +51,7 @@ class Feed:
     head: int | None = None
     head_id: UUID | None = None
     """Which event the head is, where that is known: after a restore its number may be another's."""
-    proved: int = 0
+    proved: Head = NOTHING
     """Up to here the log was seen to hold what was told."""
     members: set[Socket] = field(default_factory=lambda: set[Socket]())
     listeners: set[Socket] = field(default_factory=lambda: set[Socket]())
@@ -70,11 +71,14 @@ class Feed:
         return [kept.event for kept in self.kept if kept.number > number]
 
     def unproved(self) -> list[tuple[str, int, UUID]]:
-        """What was told and is still to be compared with the log; the head always is."""
-        told = [kept for kept in self.kept if kept.number > self.proved or kept.number == self.head]
-        if not told and self.head is not None:
-            told = [Kept(self.head, self.head_id, "")]
-        return [(self.room, kept.number, kept.event_id) for kept in told if kept.event_id is not None]
+        """What was told and is still to be compared with the log; what was proved last and the head always are.
+
+        A log that has gone back since lost at least the one of them that was its end, whatever stands behind it now.
+        """
+        told = {self.proved, *(Head(kept.number, kept.event_id) for kept in self.kept if kept.number > self.proved[0])}
+        if self.head is not None:
+            told.add(Head(self.head, self.head_id))
+        return [(self.room, number, event_id) for number, event_id in told if event_id is not None]
 
     def contradicts(self, number: int, event_id: UUID | None) -> bool:
         """Whether another event than this one was delivered here under its number."""
@@ -272,11 +276,8 @@ class Feeds:
                 self._behind.update(self._feeds)
                 self._fanout.look_after_the_slow()
             behind, self._behind = self._behind, set()
-            heads = {
-                room: feed.head
-                for room in behind
-                if (feed := self._feeds.get(room)) is not None and feed.head is not None
-            }
+            feeds = {room: feed for room in behind if (feed := self._feeds.get(room)) is not None}
+            heads = {room: feed.head for room, feed in feeds.items() if feed.head is not None}
             if not heads:
                 continue
             try:
@@ -288,6 +289,7 @@ class Feeds:
 
     async def _read_log(self, heads: dict[str, int]) -> None:
         told = [line for room in heads for line in self._feeds[room].unproved()]
+        ends = {room: Head(number, self._feeds[room].head_id) for room, number in heads.items()}
 
         async def read(tx: Tx) -> tuple[dict[str, Ahead], set[str]]:
             return await rooms_ahead(tx, heads, AT_ONCE), await contradicted(tx, told)
@@ -298,7 +300,7 @@ class Feeds:
             feed = self._feeds.get(room)
             if feed is None or feed.head is None:
                 continue
-            feed.proved = max(feed.proved, head)
+            feed.proved = max(ends[room], feed.proved, key=lambda end: end.number)
             ahead = aheads.get(room)
             if room in gone_back:
                 self._go_back(feed, ahead.seq if ahead is not None else head)
@@ -327,7 +329,7 @@ class Feeds:
         self._doubts.move_to_end(feed.room)
         while len(self._doubts) > DOUBTS_KEPT:
             self._doubts.popitem(last=False)
-        feed.proved = number
+        feed.proved = Head(number, None)
         self._start_over(feed, number, "restored")
 
     def _start_over(self, feed: Feed, number: int, reason: str) -> None:
