@@ -209,7 +209,7 @@ class Feeds:
                 self.on_control(name.decode(), data)
             return
         head_json, _, packed = body.partition(b"\n")
-        head = cast("dict[str, Any]", json.loads(head_json))
+        head = cast("dict[str, Any]", json.loads(head_json.decode()))
         room: str = head["room"]
         feed = self._feeds.get(room)
         if feed is None or room_channel(room) != channel:

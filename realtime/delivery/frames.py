@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from json.encoder import encode_basestring_ascii as quoted
 
 _TEXT = 0x81  # FIN and opcode 1 (RFC 6455 section 5.2)
 
@@ -27,7 +28,7 @@ def compact(value: object) -> str:
 def event_object(room: str, offset: int | None, type_: str, data: str, at: str) -> str:
     """What `event` carries and what a replay lists. `data` is JSON already; what may be lost has no offset."""
     number = "" if offset is None else f'"offset":{offset},'
-    return f'{{"room":{json.dumps(room)},{number}"type":{json.dumps(type_)},"data":{data},"at":{json.dumps(at)}}}'
+    return f'{{"room":{quoted(room)},{number}"type":{quoted(type_)},"data":{data},"at":{quoted(at)}}}'
 
 
 def event_frame(event: str) -> bytes:
