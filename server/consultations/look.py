@@ -7,7 +7,7 @@ from uuid import UUID
 
 from asyncpg import Record
 
-from server.consultations import queries
+from server.consultations import list_queries, queries
 from server.consultations.change import consultation
 from server.consultations.chat import latest_messages, read_by_other
 from server.consultations.models import (
@@ -27,7 +27,7 @@ from server.consultations.waiting import place_of, whole_queue
 from server.core.cipher import Cipher
 from server.core.errors import FieldError, Invalid, NotFound
 from server.core.models import Nothing
-from server.core.tx import Role, Tx
+from server.core.tx import Actor, Role, Tx
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -99,17 +99,19 @@ async def _page(tx: Tx, ask: ListConsultations) -> tuple[list[Record], str | Non
     actor = tx.actor
     if actor.role is not Role.ADMIN and actor.patient_id is None and actor.doctor_id is None:
         return [], None
-    patient_id = actor.patient_id if actor.role is Role.PATIENT else None
-    doctor_id = actor.doctor_id if actor.role is Role.DOCTOR else None
     after = _read_cursor(ask.cursor) if ask.cursor else None
-    if ask.when == "upcoming":
-        rows = await queries.upcoming(tx, patient_id, doctor_id, ask.status, after, ask.limit + 1)
-    else:
-        rows = await queries.latest(
-            tx, patient_id, doctor_id, ask.status, after, ask.limit + 1, only_past=ask.when == "past"
-        )
+    whose, person = _of_whom(actor)
+    rows = await list_queries.page(tx, whose, person, ask.when, ask.status, after, ask.limit + 1)
     page = rows[: ask.limit]
     return page, _cursor(page[-1]) if len(rows) > ask.limit else None
+
+
+def _of_whom(actor: Actor) -> tuple[list_queries.Whose, UUID | None]:
+    if actor.role is Role.ADMIN:
+        return "everybody", None
+    if actor.role is Role.DOCTOR:
+        return "doctor", actor.doctor_id
+    return "patient", actor.patient_id
 
 
 def _cursor(row: Record) -> str:

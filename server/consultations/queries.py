@@ -113,41 +113,6 @@ DROP_NOTICE = """
     delete from queue_notices where doctor_id = $1
     returning said_at + make_interval(mins => minutes) > $2 as was_live
 """
-LIST_UPCOMING = """
-    select c.id, c.status, c.slot_id, c.doctor_id, c.patient_id, c.start_time, c.end_time, c.meeting_link,
-           c.confirmed_at, c.checked_in_at, c.called_at, c.started_at, c.ended_at, c.ended_as,
-           c.queued_at, c.transferred_at,
-           pay.id as payment_id, pay.status as payment_status, pay.amount_minor, pay.currency, pay.expires_at,
-           d.name as doctor_name, d.specialty, u.id as user_id, u.name as patient_name
-      from consultations c
-      join payments pay on pay.consultation_id = c.id
-      join doctors d on d.id = c.doctor_id
-      join patients p on p.id = c.patient_id
-      join users u on u.id = p.user_id
-     where ($1::uuid is null or c.patient_id = $1) and ($2::uuid is null or c.doctor_id = $2)
-       and ($3::text is null or c.status = $3) and c.status in ('PENDING', 'ACTIVE')
-       and (c.end_time > $4 or c.status = 'ACTIVE' or c.called_at is not null)
-       and ($5::timestamptz is null or (c.start_time, c.id) > ($5, $6::uuid))
-     order by c.start_time, c.id limit $7
-"""
-LIST_LATEST = """
-    select c.id, c.status, c.slot_id, c.doctor_id, c.patient_id, c.start_time, c.end_time, c.meeting_link,
-           c.confirmed_at, c.checked_in_at, c.called_at, c.started_at, c.ended_at, c.ended_as,
-           c.queued_at, c.transferred_at,
-           pay.id as payment_id, pay.status as payment_status, pay.amount_minor, pay.currency, pay.expires_at,
-           d.name as doctor_name, d.specialty, u.id as user_id, u.name as patient_name
-      from consultations c
-      join payments pay on pay.consultation_id = c.id
-      join doctors d on d.id = c.doctor_id
-      join patients p on p.id = c.patient_id
-      join users u on u.id = p.user_id
-     where ($1::uuid is null or c.patient_id = $1) and ($2::uuid is null or c.doctor_id = $2)
-       and ($3::text is null or c.status = $3)
-       and (not $8::boolean or c.status in ('COMPLETED', 'CANCELLED')
-            or c.end_time <= $4 and c.status = 'PENDING' and c.called_at is null)
-       and ($5::timestamptz is null or (c.start_time, c.id) < ($5, $6::uuid))
-     order by c.start_time desc, c.id desc limit $7
-"""
 PEOPLE = """
     select d.name as doctor_name, d.specialty, u.id as user_id, u.name as patient_name
       from consultations c
@@ -301,33 +266,6 @@ async def lately(tx: Tx, doctor_id: DoctorId) -> tuple[list[Record], int]:
     """The doctor's latest consultations that began, and the seconds of a slot."""
     rows = await tx.conn.fetch(LATELY, doctor_id, tx.now)
     return rows, int(await tx.conn.fetchval(SLOT_SECONDS, doctor_id) or 900)
-
-
-async def upcoming(
-    tx: Tx,
-    patient_id: PatientId | None,
-    doctor_id: DoctorId | None,
-    status: Status | None,
-    after: tuple[datetime, UUID] | None,
-    limit: int,
-) -> list[Record]:
-    """Consultations that are to come or under way, soonest first."""
-    start, id_ = after or (None, None)
-    return await tx.conn.fetch(LIST_UPCOMING, patient_id, doctor_id, status, tx.now, start, id_, limit)
-
-
-async def latest(
-    tx: Tx,
-    patient_id: PatientId | None,
-    doctor_id: DoctorId | None,
-    status: Status | None,
-    after: tuple[datetime, UUID] | None,
-    limit: int,
-    only_past: bool,  # noqa: FBT001 - a column of the statement
-) -> list[Record]:
-    """Consultations, the latest first; all, or those that are over."""
-    start, id_ = after or (None, None)
-    return await tx.conn.fetch(LIST_LATEST, patient_id, doctor_id, status, tx.now, start, id_, limit, only_past)
 
 
 async def people(tx: Tx, id_: ConsultationId) -> Record | None:

@@ -1,0 +1,1 @@
+"""Whether booking and looking up take longer as the months add up."""
