@@ -1,4 +1,4 @@
-"""PostgreSQL falls silent, or the line to it is cut in the middle of an ordinary transaction's commit."""
+"""PostgreSQL dies, falls silent, or the line to it is cut in the middle of an ordinary transaction's commit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from server.core.settings import Settings
-from tests.conftest import PASSWORD
+from tests.conftest import PASSWORD, Services
 from tests.house import Cast, House, serving, working
 from tests.proxy import Proxy, Trap, proxy_to
 
@@ -97,3 +97,30 @@ async def test_while_postgresql_is_silent_people_are_told_to_come_again_and_then
             await asyncio.sleep(0.1)
     assert answer.status == 201, answer.text
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.chaos
+async def test_while_postgresql_is_dead_the_answer_comes_at_once_and_its_return_is_noticed_at_once(
+    services: Services, frail: Frail
+) -> None:
+    asha, vik = frail.cast.asha, frail.cast.vik
+    slots = await frail.cast.slots_of(frail.cast.dr_sen, 2)
+    await services.pg.kill()
+    try:
+        for _ in range(3):
+            began = time.monotonic()
+            answers = await asyncio.gather(
+                asha.post("/consultations", slot_id=slots[0]["id"]), *(vik.get("/consultations") for _ in range(10))
+            )
+            assert {answer.status for answer in answers} == {503}
+            assert all(int(answer.headers["Retry-After"]) >= 1 for answer in answers)
+            assert time.monotonic() - began < 2
+    finally:
+        await services.pg.start()
+    began = time.monotonic()
+    async with asyncio.timeout(15):
+        while (answer := await asha.post("/consultations", slot_id=slots[1]["id"])).status == 503:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    assert answer.status == 201, answer.text
+    assert time.monotonic() - began < 5
+    assert await frail.house.value("select count(*) from consultations") == 1
