@@ -103,6 +103,7 @@ async def hand(database: Database, *events: Handed) -> None:
     await database.write(emit, source="test")
 
 
+@pytest.mark.timeout(240)
 async def test_of_a_thousand_jobs_the_poisoned_are_put_aside_and_all_others_done(
     database: Database, settings: Settings, owner_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
