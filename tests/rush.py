@@ -59,8 +59,8 @@ class Patient:
         self._port = 0
         self._link: Connection | None = None
 
-    async def book(self, slot: Slot) -> Acknowledged | None:
-        """Book a slot; None when somebody else has it. Then, maybe, pay, and maybe cancel."""
+    async def book(self, slot: Slot, *, for_good: bool = False) -> Acknowledged | None:
+        """Book a slot; None when somebody else has it. Then, maybe, pay, and maybe cancel, unless it is for good."""
         answer = await self._act("/api/v1/consultations", {"slot_id": slot.id, "reason": "ज्वर"}, "201", "slot-taken")
         if answer.status == 409:
             return None
@@ -71,7 +71,7 @@ class Patient:
             # It may be paid by the try before, whose answer got lost: this one has no key.
             await self._act(f"/dev/sandbox/{said['payment']['id']}", {"outcome": "paid"}, "200", "already-paid")
             booking.paid = True
-        if self._rng.random() < CANCEL_SHARE:
+        if not for_good and self._rng.random() < CANCEL_SHARE:
             await self._act(f"/api/v1/consultations/{booking.id}/cancel", {}, "200")
             booking.fate = "cancelled"
         return booking
@@ -131,7 +131,8 @@ async def rush(patients: Sequence[Patient], plans: Iterable[Plan], enough: Calla
             assert booking is not None, f"{slot} was asked for by one patient, and taken"
         for slot in plan.hot:
             await together.wait()
-            if await patient.book(slot) is not None:
+            # One that is given back is another's to have.
+            if await patient.book(slot, for_good=True) is not None:
                 assert won.setdefault(slot.id, patient.number) == patient.number
 
     try:
