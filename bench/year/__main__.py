@@ -3,11 +3,10 @@
     python -m bench.year [--months 1 6 12] [--doctors 25] [--rounds 9]
 
 Each month has the same number of consultations, each with its slot, payment, ledger entry, room and line in the trail.
-The databases stand in one PostgreSQL and are asked in turns, by the product's own functions, on one connection each; a
-round asks each act of each database some times and keeps what the quickest quarter took at most, since other work on
-the machine makes the rest longer; the first round warms up and is not counted. What counts is the ratio of the longest
-history to the shortest within one run. Beside it stand the pages of tables and
-indexes that an act touches, and the partitions, which no other load on the machine blurs.
+The databases stand in one PostgreSQL and are asked in turns, call by call, by the product's own functions, on one
+connection each; the first round warms up and is not counted. What counts is the median of the ratios of calls that
+followed each other, the longest history's to the shortest's. Beside it stand the pages of tables and indexes that an
+act touches in each, and the partitions of consultations, which no other load on the machine blurs.
 
 A year of the full size is 36 million consultations. Its trees are deeper than these by what the last line says.
 """
@@ -46,38 +45,35 @@ SCANS = """
 
 @dataclass
 class History:
-    """A clinic of so many months, and the milliseconds of each act: of each round, what its quickest quarter took."""
+    """A clinic of so many months, the milliseconds of each call of each act, and what it touches."""
 
     months: int
     name: str
     open: Clinic
-    asked: int = 0
-    quarters: dict[str, list[float]] = field(default_factory=lambda: {act: [] for act in ACTS})
+    taken: dict[str, list[float]] = field(default_factory=lambda: {act: [] for act in ACTS})
     pages: dict[str, float] = field(default_factory=dict[str, float])
     partitions: dict[str, int] = field(default_factory=dict[str, int])
 
-    async def time(self, act: str, times: int) -> None:
-        """One round of one act."""
-        taken: list[float] = []
-        for n in range(self.asked, self.asked + times):
-            begun = time.perf_counter()
-            await self.open.acts[act](n)
-            taken.append((time.perf_counter() - begun) * 1000)
-        self.quarters[act].append(statistics.quantiles(taken, n=4)[0])
+    async def time(self, act: str, n: int) -> None:
+        """The nth call of an act."""
+        begun = time.perf_counter()
+        await self.open.acts[act](n)
+        self.taken[act].append((time.perf_counter() - begun) * 1000)
 
-    async def count(self, running: Services, act: str, times: int) -> None:
+    async def count(self, running: Services, act: str, calls: range) -> None:
         """How many pages an act touches, and how many partitions of consultations, by PostgreSQL's own count."""
+        *most, last = calls
         link = await asyncpg.connect(running.postgres.url(OWNER, self.name))
         do = self.open.acts[act]
         try:
             await self._flush()
             before = await link.fetchval(TOUCHED)
-            for n in range(self.asked, self.asked + times - 1):
+            for n in most:
                 await do(n)
             await self._flush()
-            self.pages[act] = (await link.fetchval(TOUCHED) - before) / (times - 1)
+            self.pages[act] = (await link.fetchval(TOUCHED) - before) / len(most)
             scans = await link.fetch(SCANS)
-            await do(self.asked + times - 1)
+            await do(last)
             await self._flush()
             self.partitions[act] = len({tuple(row) for row in await link.fetch(SCANS)} - {tuple(row) for row in scans})
         finally:
@@ -98,16 +94,19 @@ async def compare(months: Sequence[int], size: Size, rounds: int, times: int) ->
             History(count, name, await stack.enter_async_context(clinic(running, name)))
             for count, name in names.items()
         ]
-        for number in range(rounds + 1):
+        calls = [range(number * times, (number + 1) * times) for number in range(rounds + 2)]
+        for number, of_round in enumerate(calls[:-1]):
             for act in ACTS:
-                # Whoever goes first in one round goes last in the next.
-                for history in histories if number % 2 else histories[::-1]:
-                    await history.time(act, times)
-            for history in histories:
-                history.asked += times
+                for n in of_round:
+                    # Whoever goes first in one call goes last in the next.
+                    for history in histories if n % 2 else histories[::-1]:
+                        await history.time(act, n)
+                if number == 0:
+                    for history in histories:
+                        history.taken[act].clear()
         for history in histories:
             for act in ACTS:
-                await history.count(running, act, times)
+                await history.count(running, act, calls[-1])
         return _report(histories, size)
 
 
@@ -141,9 +140,9 @@ def _report(histories: Sequence[History], size: Size) -> bool:
     print(f"\n{'milliseconds':<26}{heads}{'ratio':>8}{'pages':>16}{'partitions':>12}")
     worst = 0.0
     for act in ACTS:
-        ratio = statistics.median(b / a for a, b in zip(least.quarters[act][1:], most.quarters[act][1:], strict=True))
+        ratio = statistics.median(b / a for a, b in zip(least.taken[act], most.taken[act], strict=True))
         worst = max(worst, ratio)
-        times = "".join(f"{statistics.median(history.quarters[act][1:]):>12.2f}" for history in histories)
+        times = "".join(f"{statistics.median(history.taken[act]):>12.2f}" for history in histories)
         pages = " ".join(f"{history.pages[act]:.0f}" for history in histories)
         parts = " ".join(f"{history.partitions[act]}" for history in histories)
         print(f"{act:<26}{times}{ratio:>8.2f}{pages:>16}{parts:>12}")
