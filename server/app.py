@@ -41,6 +41,7 @@ from server.core.logs import set_up_logs
 from server.core.probes import Probes, measured
 from server.core.publish import Publisher
 from server.core.routes import Route
+from server.core.scripts import Scripts
 from server.core.settings import Settings
 from server.core.valkey import connect_redis
 
@@ -114,7 +115,7 @@ async def open_server(settings: Settings, *, only: str | None = None) -> AsyncGe
                 find_actor=edge.identity.find,
             )
             if only != "sockets":
-                cache = Cache(redis, publisher, is_on=settings.lists_cached)
+                cache = Cache(Scripts(redis), publisher, is_on=settings.lists_cached)
                 routes = api_routes(settings, cipher, clock, passwords, throttle, cache)
                 edge.mount(app, routes, API)
                 edge.mount(app, payments.sandbox_routes(settings, clock), "")

@@ -21,7 +21,8 @@ from server.core.outbox import unpack
 from server.core.settings import Settings
 from server.core.tx import Tx
 from server.core.valkey import connect_redis
-from server.scheduling import ListSlots, SlotList, read_slots, slots_key
+from server.scheduling import SLOTS, ListSlots, SlotList, read_slots, slots_key
+from server.scheduling.queries import SlotsOfDays, all_slots_between
 from tests.conftest import Services
 from tests.house import Client, House, open_house_of
 from tests.proxy import proxy_to
@@ -195,6 +196,39 @@ async def forget(house: House, doctor: Client) -> None:
     """What a test has changed behind the server's back, no event tells."""
     async with connect_redis(house.settings) as redis:
         await redis.unlink(slots_key(DoctorId(UUID(doctor.me["doctor_id"]))))
+
+
+async def test_a_list_read_anew_is_sent_only_where_it_is_another(house: House) -> None:
+    doctor, [patient], reader = await a_doctor(house), await house.crowd(1), house.stranger()
+    id_, database = DoctorId(UUID(doctor.me["doctor_id"])), house.server.database
+    now = utc_now()
+
+    async def read(known: int | None) -> SlotsOfDays:
+        async def ask(tx: Tx) -> SlotsOfDays | None:
+            return await all_slots_between(tx, id_, now, now + timedelta(days=7), SLOTS.of(doctor_id=id_), known)
+
+        found = await database.read(ask)
+        assert found is not None
+        return found
+
+    first = await read(None)
+    assert first.slots
+    again = await read(first.print)
+    assert (again.slots, again.print) == (None, first.print)
+    slot = free((await listed(reader, doctor))["items"])[5]
+    consultation = await book(patient, slot)
+    booked = await read(first.print)
+    assert booked.slots is not None
+    assert len(booked.slots) == len(first.slots)
+    assert booked.room_number > first.room_number
+    assert (await patient.post(f"/consultations/{consultation['id']}/cancel")).status == 200
+    # As free as before, and another version all the same.
+    freed = await read(booked.print)
+    assert freed.slots is not None
+    assert freed.print != first.print
+    before = await listed(reader, doctor)
+    await forget(house, doctor)
+    assert await listed(reader, doctor) == before
 
 
 async def test_an_old_list_books_nothing_wrongly(house: House) -> None:

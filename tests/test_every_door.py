@@ -22,6 +22,7 @@ from server.core.edge.calls import client_address
 from server.core.ids import UserId
 from server.core.publish import Publisher
 from server.core.routes import Route
+from server.core.scripts import Scripts
 from server.core.settings import Settings
 from server.core.valkey import connect_redis
 from tests.house import Answer, Cast, Client, House
@@ -45,7 +46,7 @@ A_FILE = (
 
 def lines(settings: Settings) -> list[Route]:
     cipher, redis = Cipher(settings), connect_redis(settings)
-    cache = Cache(redis, Publisher(redis, cipher))
+    cache = Cache(Scripts(redis), Publisher(redis, cipher))
     return api_routes(settings, cipher, utc_now, Passwords(), Throttle(redis), cache)
 
 

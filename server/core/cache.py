@@ -20,16 +20,16 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from prometheus_client import Counter
-from redis.asyncio import Redis
 
 from server.core.publish import LISTS_LAST_MS, Publisher
+from server.core.scripts import Scripts, script
 from server.core.valkey import REDIS_AWAY
 
 READS = Counter("amrutam_list_reads_total", "Reads of public lists, by where the answer came from", ["source"])
 AWAY_SECONDS = 1.0  # how long nobody asks a Redis that did not answer
 MOST_LISTS = 500  # under one key: who asks for ever new ones asks the database
 REMEMBERED = 200  # lists that a process need not fetch again while their generation stands
-LOOK = """
+LOOK = script("""
 local generation = redis.call('HGET', KEYS[1], 'generation')
 if not generation then
   redis.call('HSET', KEYS[1], 'generation', ARGV[2])
@@ -38,14 +38,15 @@ if not generation then
 end
 if generation == ARGV[4] then return {generation, false} end
 return {generation, redis.call('HGET', KEYS[1], ARGV[1])}
-"""
-KEEP = """
+""")
+KEEP = script("""
 if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[1] then return 0 end
 if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[4]) then return 0 end
 redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
 return 1
-"""
-Load = Callable[[], Awaitable[bytes]]
+""")
+# Is given what this process remembers of the list, of whatever age, so that it need not make anew what is the same.
+Load = Callable[[bytes | None], Awaitable[bytes]]
 IsGood = Callable[[bytes], bool]
 
 
@@ -66,12 +67,13 @@ def always(content: bytes) -> bool:
 class Cache:
     """The lists as one process reads and keeps them. Switched off, it reads each from the database."""
 
-    def __init__(self, redis: Redis, publisher: Publisher, *, is_on: bool = True, last_ms: int = LISTS_LAST_MS) -> None:
+    def __init__(
+        self, scripts: Scripts, publisher: Publisher, *, is_on: bool = True, last_ms: int = LISTS_LAST_MS
+    ) -> None:
         self._publisher = publisher
         self._is_on = is_on
         self._last_ms = last_ms
-        self._look = redis.register_script(LOOK)
-        self._keep = redis.register_script(KEEP)
+        self._scripts = scripts
         self._away_until = 0.0
         self._remembered: OrderedDict[tuple[str, str], Found] = OrderedDict()
         self._looking: dict[tuple[str, str], asyncio.Task[Found | None]] = {}
@@ -84,9 +86,11 @@ class Cache:
         one loads. What `load` raises is raised, and nothing kept.
         """
         found = await self._find(key, field)
+        known = self._remembered.get((key, field))
+        old = known.content if known is not None else None
         if found is None:
             READS.labels("database").inc()
-            return await load()
+            return await load(old)
         if found.content is not None and is_good(found.content):
             READS.labels("redis").inc()
             return found.content
@@ -95,10 +99,10 @@ class Cache:
         ahead = self._loading.get(name)
         if ahead is not None:
             loaded = await asyncio.shield(ahead)
-            return loaded if loaded is not None and is_good(loaded) else await load()
+            return loaded if loaded is not None and is_good(loaded) else await load(old)
         self._loading[name] = coming = asyncio.get_running_loop().create_future()
         try:
-            content = await load()
+            content = await load(old)
             coming.set_result(content)
         finally:
             del self._loading[name]
@@ -123,7 +127,7 @@ class Cache:
         known = self._remembered.get((key, field))
         args = [field, secrets.token_bytes(8), self._last_ms, known.generation if known else b""]
         try:
-            generation, content = cast("Sequence[Any]", await self._look(keys=[key], args=args))
+            generation, content = cast("Sequence[Any]", await self._scripts.run(LOOK, [key], args))
         except REDIS_AWAY:
             self._away_until = time.monotonic() + AWAY_SECONDS
             return None
@@ -144,4 +148,4 @@ class Cache:
     async def _put(self, key: str, field: str, generation: bytes, content: bytes) -> None:
         self._remember(key, field, Found(generation, content))
         with contextlib.suppress(*REDIS_AWAY):
-            await self._keep(keys=[key], args=[generation, field, content, MOST_LISTS])
+            await self._scripts.run(KEEP, [key], [generation, field, content, MOST_LISTS])

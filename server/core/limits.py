@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
+from server.core.scripts import Scripts, script
 from server.core.valkey import REDIS_AWAY
 
 _GCRA = """
@@ -28,9 +29,9 @@ local function spend(key, emission, burst)
   return {1, math.floor((burst * emission - (new - now)) / emission), 0, new - now}
 end
 """
-SPEND = _GCRA + "return spend(KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]))"
+SPEND = script(_GCRA + "return spend(KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]))")
 # The session first: an unknown token must not spend somebody's budget.
-SESSION_AND_SPEND = (
+SESSION_AND_SPEND = script(
     _GCRA
     + """
 local session = redis.call('HGET', KEYS[1], ARGV[3])
@@ -81,10 +82,8 @@ class Limits:
     """Spends budgets. `factor` multiplies what requests may spend (AMRUTAM_LIMIT_FACTOR)."""
 
     def __init__(self, redis: Redis, factor: float) -> None:
-        self._redis = redis
+        self._scripts = Scripts(redis)
         self._factor = factor
-        self._spend = redis.register_script(SPEND)
-        self._session_and_spend = redis.register_script(SESSION_AND_SPEND)
         self._memory: OrderedDict[str, float] = OrderedDict()
 
     def rate(self, budget: Budget, *, user: bool) -> Rate:
@@ -95,7 +94,7 @@ class Limits:
     async def spend(self, key: str, rate: Rate) -> Spent:
         """Spend one of `rate` on `key`, in Redis or, while it is away, in memory."""
         try:
-            allowed, remaining, wait, reset = await self._spend(keys=[key], args=_args(rate))
+            allowed, remaining, wait, reset = await self._scripts.run(SPEND, [key], _args(rate))
         except REDIS_AWAY:
             return self._spend_here(key, rate)
         return Spent(bool(allowed), rate, int(remaining), int(wait) / 1e6, int(reset) / 1e6)
@@ -107,7 +106,7 @@ class Limits:
 
         Raises one of REDIS_AWAY: the caller then asks PostgreSQL and spends in memory.
         """
-        reply = await self._session_and_spend(keys=[session_key, limit_key], args=[*_args(rate), token])
+        reply = await self._scripts.run(SESSION_AND_SPEND, [session_key, limit_key], [*_args(rate), token])
         if not reply or not reply[0]:
             return None
         session, allowed, remaining, wait, reset = reply

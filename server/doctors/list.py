@@ -39,7 +39,7 @@ async def list_doctors(run: Run, ask: ListDoctors, *, cache: Cache) -> Encoded[D
         return (await find_doctors(tx, ask)).model_dump_json().encode()
 
     asked = hashlib.sha256(ask.model_dump_json().encode()).hexdigest()
-    return Encoded(await cache.read(LISTED_KEY, asked, lambda: run.glance(page_of, ask)))
+    return Encoded(await cache.read(LISTED_KEY, asked, lambda _: run.glance(page_of, ask)))
 
 
 async def read_doctor(run: Run, ask: DoctorAsk, *, cache: Cache) -> Encoded[PublicDoctor]:
@@ -53,7 +53,7 @@ async def read_doctor(run: Run, ask: DoctorAsk, *, cache: Cache) -> Encoded[Publ
 
     if run.actor.doctor_id == ask.id:
         return Encoded(await run.read(read_own, ask))
-    return Encoded(await cache.read(doctor_key(ask.id), "profile", lambda: run.glance(read, ask)))
+    return Encoded(await cache.read(doctor_key(ask.id), "profile", lambda _: run.glance(read, ask)))
 
 
 async def find_doctors(tx: Tx, ask: ListDoctors) -> Doctors:

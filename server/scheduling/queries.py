@@ -42,7 +42,20 @@ _LISTED = f"""
       left join availability_slots s on s.doctor_id = d.id and s.start_time >= $2 and s.start_time < $3
 """  # noqa: S608 - constants
 _SOONEST_FIRST = " where d.id = $1 and d.verified_at is not null order by s.start_time, s.id"
-ALL_SLOTS = _LISTED + _SOONEST_FIRST
+# One row, without a slot, where the slots are those whose print the caller knows.
+ALL_SLOTS = f"""
+    with listed as materialized ({_LISTED}{_SOONEST_FIRST}),
+         printed as (
+             select bit_xor(hash_record_extended(row(id, start_time, end_time, version, status), 0)) as print,
+                    min(kept_until) as true_until
+               from listed)
+    select printed.print, printed.true_until, l.seq, l.lead_minutes, l.horizon_days,
+           l.id, l.doctor_id, l.start_time, l.end_time, l.version, l.status
+      from printed
+      join lateral (select * from listed
+                     limit case when printed.print is not distinct from $6 then 1 end) l on true
+     order by l.start_time, l.id
+"""  # noqa: S608 - constants
 LIST_SLOTS = f"""
     {_LISTED}
            and s.start_time > $5::timestamptz + make_interval(mins => d.lead_minutes)
@@ -161,14 +174,16 @@ class StandingSlot:
 class SlotsOfDays:
     """All slots of some days, and what decides at any moment which of them are shown.
 
-    `true_until` is when the first slot that is kept for somebody comes free without a word.
+    `true_until` is when the first slot that is kept for somebody comes free without a word. `print` tells these slots
+    from any others; `slots` is None where the caller knows it.
     """
 
     room_number: int
     lead_minutes: int
     horizon_days: int
     true_until: datetime | None
-    slots: list[PublicSlot]
+    print: int
+    slots: list[PublicSlot] | None
 
 
 def public(row: Record) -> PublicSlot:
@@ -198,18 +213,21 @@ async def slots_between(
 
 
 async def all_slots_between(
-    tx: Tx, doctor_id: DoctorId, first: datetime, last: datetime, room: str
+    tx: Tx, doctor_id: DoctorId, first: datetime, last: datetime, room: str, known_print: int | None
 ) -> SlotsOfDays | None:
     """The same with what has begun, or cannot be booked yet, and the rules that say so; None without such a doctor."""
-    rows = await tx.conn.fetch(ALL_SLOTS, doctor_id, first, last, room, tx.now)
+    rows = await tx.conn.fetch(ALL_SLOTS, doctor_id, first, last, room, tx.now, known_print)
     if not rows:
         return None
+    head = rows[0]
+    is_known = known_print is not None and head["print"] == known_print
     return SlotsOfDays(
-        room_number=rows[0]["seq"],
-        lead_minutes=rows[0]["lead_minutes"],
-        horizon_days=rows[0]["horizon_days"],
-        true_until=min((row["kept_until"] for row in rows if row["kept_until"] is not None), default=None),
-        slots=[public(row) for row in rows if row["id"] is not None],
+        room_number=head["seq"],
+        lead_minutes=head["lead_minutes"],
+        horizon_days=head["horizon_days"],
+        true_until=head["true_until"],
+        print=head["print"],
+        slots=None if is_known else [public(row) for row in rows if row["id"] is not None],
     )
 
 
