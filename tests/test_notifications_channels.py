@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.house import Cast, Client
-from tests.test_letters import ALL_DONE, letter
+from tests.test_letters import ALL_DONE, letter, remind_now
 from tests.test_payments_late import expired
 from tests.test_payments_refunds import gone_back, report
 
@@ -125,3 +125,24 @@ async def test_changes_that_come_at_once_do_not_undo_each_other(cast: Cast) -> N
     assert [answer.status for answer in answers] == [200] * len(boxes)
     found = await ways(cast.asha)
     assert [(topic, way) for topic, way in boxes if found[topic][way]] == []
+
+
+NO_WAY = {"mail": False, "sms": False, "push": False}
+
+
+async def test_news_of_a_booking_always_finds_a_way_and_a_reminder_need_not(cast: Cast) -> None:
+    house = cast.house
+    wishes = {"booking": NO_WAY, "reminders": NO_WAY}
+    assert (await cast.asha.patch("/me", phone="+919876543210", channels=wishes)).status == 200
+    booked = await cast.confirmed(cast.asha, cast.dr_rao)
+    await house.until(ALL_DONE)
+    assert [row["channel"] for row in await house.sql("select channel from notifications")] == ["mail"]
+    await remind_now(house, booked, "1h")
+    await house.until("select 1 from reminders where kind = '1h' and sent_at is not null")
+    assert await house.value("select count(*) from notifications where kind = 'reminder'") == 0
+
+    # With a way that they want, the mail that they do not want stays away.
+    assert (await cast.asha.patch("/me", channels={"booking": {"sms": True}})).status == 200
+    assert (await cast.dr_rao.post(f"/consultations/{booked['id']}/cancel")).status == 200
+    told = await house.until("select channel from notifications where cause like 'cancelled:%'")
+    assert [row["channel"] for row in told] == ["sms"]
