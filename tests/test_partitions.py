@@ -17,8 +17,10 @@ import aiohttp
 import asyncpg
 import pytest
 from asyncpg import Connection, Record
+from typer.testing import CliRunner, Result
 
 import server
+from server.cli import app
 from server.core.cipher import Cipher
 from server.core.clock import utc_now
 from server.core.ids import made_at, new_id
@@ -118,6 +120,23 @@ async def test_only_months_that_are_older_than_it_is_kept_leave_the_trail(owner_
             assert await conn.fetchval(f"select count(*) from old_trail.{names[months]}") == 1
         noted = await conn.fetch("select reason from audit_logs where source = 'retention' order by id")
         assert sorted(row["reason"] for row in noted) == sorted(f"{names[n]} detached" for n in (KEPT + 3, KEPT + 1))
+
+
+async def test_who_runs_the_database_detaches_from_the_command_line(settings: Settings, owner_url: str) -> None:
+    environment = {"AMRUTAM_MIGRATE_URL": owner_url, "AMRUTAM_TRAIL_MONTHS": str(KEPT)}
+
+    async def detach(*arguments: str) -> Result:
+        return await asyncio.to_thread(
+            CliRunner().invoke, app, ["partitions", "detach", *arguments], env=environment, catch_exceptions=False
+        )
+
+    async with connected(owner_url) as conn:
+        old, young = await months_ago(conn, KEPT + 3), await months_ago(conn, 20)
+        said = await detach()
+        assert (said.exit_code, said.output) == (0, f"amrutam: detached {old}\n")
+        assert (await detach()).output == "amrutam: no month of the trail is so old\n"
+        assert (await detach("--months", "11")).exit_code == 2
+        assert (await detach("--months", "12")).output == f"amrutam: detached {young}\n"
 
 
 async def test_the_application_cannot_let_the_trail_go_before_a_year(settings: Settings, owner_url: str) -> None:
