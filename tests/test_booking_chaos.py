@@ -38,7 +38,7 @@ from worker.broker import make_broker
 from worker.queries import Delivery
 
 SEED = 20_261_126
-# Two minutes on two busy cores; a quarter of an hour with AMRUTAM_CHAOS_BOOKINGS=5000.
+# Two minutes on two busy cores; ten with AMRUTAM_CHAOS_BOOKINGS=5000.
 BOOKINGS = int(os.environ.get("AMRUTAM_CHAOS_BOOKINGS", "640"))  # noqa: TID251 - of this test alone
 # A plan is 64 patients with EACH slots of their own, and HOT slots that all of them want. There are spare ones for
 # machines that book faster than everything can be killed once.
