@@ -294,3 +294,24 @@ async def test_an_unlisted_doctor_is_seen_by_nobody_else(house: House) -> None:
     assert (await doctor.get(path)).status == 200
     assert (await reader.get(path)).status == 404
     assert (await reader.get(f"{path}/slots")).status == 404
+
+
+async def test_the_first_page_shows_next_times_that_are_free(two_servers: House) -> None:
+    house = two_servers
+    doctor, [patient], here, there = await a_doctor(house), await house.crowd(1), house.stranger(), house.stranger()
+    there.base = house.bases[1]
+    page = "//?specialty=Cardiology"
+    slot, later, *_ = free((await listed(here, doctor))["items"])[1:]
+    for reader in (here, there):
+        shown = (await reader.get(page)).text
+        assert slot["id"] in shown
+        assert later["id"] in shown
+    await book(patient, slot)
+    assert slot["id"] not in (await here.get(page)).text
+    assert later["id"] in (await here.get(page)).text
+
+    async def is_gone_there() -> bool:
+        return slot["id"] not in (await there.get(page)).text
+
+    await until(is_gone_there)
+    assert "Cardiology" in (await here.get("//?specialty=Astrology")).text  # among the choices

@@ -7,6 +7,7 @@ from pathlib import Path
 from aiohttp import web as aiohttp_web
 
 from server.accounts import Passwords, Throttle
+from server.core.cache import Cache
 from server.core.cipher import Cipher
 from server.core.clock import Clock
 from server.core.routes import Route
@@ -42,10 +43,11 @@ def routes(
     passwords: Passwords,
     throttle: Throttle,
     look: operations.Look,
+    cache: Cache,
 ) -> list[Route]:
     """Every page. `look` reads the numbers of operations."""
     return [
-        *finding.routes(settings),
+        *finding.routes(settings, cache),
         *signing_in.routes(settings, cipher, passwords, throttle),
         *booking.routes(settings, cipher, clock),
         *meeting.routes(settings, cipher),

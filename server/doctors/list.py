@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
+from typing import cast
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -11,6 +13,7 @@ from pydantic import ValidationError
 from server.core.cache import Cache
 from server.core.errors import FieldError, Invalid, NotFound
 from server.core.ids import DoctorId, UserId
+from server.core.models import Nothing
 from server.core.routes import Encoded
 from server.core.tx import Run, Tx
 from server.doctors import queries
@@ -91,9 +94,15 @@ async def doctor_of_user(tx: Tx, user_id: UserId) -> ManagedDoctor | None:
     return await queries.read_of_user(tx, user_id)
 
 
-async def specialties(tx: Tx) -> list[str]:
-    """What listed doctors are: the choices of a search."""
-    return await queries.specialties(tx)
+async def specialties(run: Run, *, cache: Cache) -> list[str]:
+    """What listed doctors are, at most a second old: the choices of a search."""
+
+    async def read(tx: Tx, ask: Nothing) -> bytes:
+        return json.dumps(await queries.specialties(tx)).encode()
+
+    return cast(
+        "list[str]", json.loads(await cache.read(LISTED_KEY, "specialties", lambda _: run.glance(read, Nothing())))
+    )
 
 
 async def list_managed_doctors(tx: Tx, ask: ListManaged) -> ManagedDoctors:

@@ -1,5 +1,6 @@
 """Scheduling: weekly hours, leave and the slots made from them, right across time zones and clock changes."""
 
+from server.scheduling.cached import next_times
 from server.scheduling.calendar_queries import doctors_behind
 from server.scheduling.events import (
     SLOTS,
@@ -30,6 +31,7 @@ from server.scheduling.models import (
     Leaves,
     ListSlots,
     MakeSlots,
+    NextTimes,
     OfCalendar,
     OneExtraHours,
     OneLeave,
@@ -98,6 +100,7 @@ __all__ = [
     "LinkToken",
     "ListSlots",
     "MakeSlots",
+    "NextTimes",
     "NoOffer",
     "OfCalendar",
     "Offer",
@@ -150,6 +153,7 @@ __all__ = [
     "list_wishes",
     "make_slots",
     "next_free_slots",
+    "next_times",
     "notices",
     "offer_of_token",
     "offer_slots",

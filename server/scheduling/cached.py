@@ -22,10 +22,10 @@ from server.core.settings import Settings
 from server.core.tx import Run, Tx
 from server.scheduling import queries
 from server.scheduling.events import SLOTS, slots_key
-from server.scheduling.list import asked_time
-from server.scheduling.models import ListSlots, SlotList
+from server.scheduling.list import asked_time, next_free_slots
+from server.scheduling.models import ListSlots, NextTimes, SlotList
 from server.scheduling.queries import SlotsOfDays
-from server.scheduling.rules import bookable_from
+from server.scheduling.rules import bookable_from, notices
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -58,6 +58,23 @@ async def list_slots(run: Run, ask: ListSlots, *, settings: Settings, cache: Cac
 
     days = await cache.read(slots_key(ask.id), f"{first}-{last}", load, lambda kept: _is_true(kept, now))
     return Encoded(_cut(days, max(begin, bookable_from(now, settings)), end, now, room))
+
+
+async def next_times(run: Run, doctor_id: DoctorId, *, settings: Settings, cache: Cache, most: int) -> NextTimes:
+    """The next free slots of a doctor, at most a second old. Raises NotFound without such a doctor."""
+
+    async def times_of(tx: Tx, doctor_id: DoctorId) -> bytes:
+        leads = await notices(tx, [doctor_id], settings=settings)
+        if doctor_id not in leads:
+            raise NotFound
+        slots = await next_free_slots(tx, doctor_id, bookable_from(tx.now, settings), most)
+        return NextTimes(slots=slots, lead_minutes=leads[doctor_id]).model_dump_json().encode()
+
+    kept = NextTimes.model_validate_json(
+        await cache.read(slots_key(doctor_id), f"next {most}", lambda _: run.read(times_of, doctor_id))
+    )
+    after = run.now + timedelta(minutes=kept.lead_minutes)
+    return kept.model_copy(update={"slots": [slot for slot in kept.slots if slot.start_time > after]})
 
 
 @dataclass(frozen=True, slots=True)

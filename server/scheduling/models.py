@@ -70,6 +70,13 @@ class SlotList(Model):
     offset: int
 
 
+class NextTimes(Model):
+    """The next free slots of a doctor, soonest first, each bookable until `lead_minutes` before it begins."""
+
+    slots: list[PublicSlot]
+    lead_minutes: int
+
+
 WallTime = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$"), Level.PUBLIC]
 WallEnd = Annotated[str, StringConstraints(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$"), Level.PUBLIC]
 

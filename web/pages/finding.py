@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import Annotated
@@ -12,15 +13,16 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, StringConstraints
 
 from server.consultations import consultation
+from server.core.cache import Cache
 from server.core.errors import NotFound
 from server.core.ids import ConsultationId, DoctorId
 from server.core.models import Ask
 from server.core.privacy import Level
 from server.core.routes import Route, get, page, public
 from server.core.settings import Settings
-from server.core.tx import Tx
-from server.doctors import LANGUAGE_NAMES, ListDoctors, PublicDoctor, doctor, find_doctors, specialties
-from server.scheduling import ListSlots, bookable, bookable_from, next_free_slots, notices, read_slots
+from server.core.tx import Run, Tx
+from server.doctors import LANGUAGE_NAMES, Doctors, ListDoctors, PublicDoctor, doctor, list_doctors, specialties
+from server.scheduling import ListSlots, NextTimes, bookable, next_times, read_slots
 from web.views import ConsultationItem, DoctorCard, DoctorItem, DoctorView, HomeView, SlotItem
 
 TIMES_SHOWN = 7
@@ -46,16 +48,16 @@ class ShowDoctor(Ask):
     move: ConsultationId | None = None
 
 
-async def show_home(tx: Tx, ask: ShowHome, *, settings: Settings) -> HomeView:
-    """The doctors who fit with their next free times, and the soonest of all."""
-    found = await find_doctors(
-        tx,
-        ListDoctors(
-            specialty=ask.specialty or None, language=ask.language or None, q=ask.q or None, cursor=ask.cursor or None
-        ),
+async def show_home(run: Run, ask: ShowHome, *, settings: Settings, cache: Cache) -> HomeView:
+    """The doctors who fit with their next free times, and the soonest of all; from what is kept of lists."""
+    wanted = ListDoctors(
+        specialty=ask.specialty or None, language=ask.language or None, q=ask.q or None, cursor=ask.cursor or None
     )
-    leads = await notices(tx, [item.id for item in found.items], settings=settings)
-    cards = [await _card(tx, item, leads[item.id], settings) for item in found.items]
+    found = Doctors.model_validate_json((await list_doctors(run, wanted, cache=cache)).body)
+    times = await asyncio.gather(
+        *(next_times(run, item.id, settings=settings, cache=cache, most=TIMES_SHOWN) for item in found.items)
+    )
+    cards = [_card(item, its) for item, its in zip(found.items, times, strict=True)]
     with_times = [card for card in cards if card.slots]
     next_url = None
     if found.next_cursor:
@@ -65,7 +67,7 @@ async def show_home(tx: Tx, ask: ShowHome, *, settings: Settings) -> HomeView:
         q=ask.q,
         specialty=ask.specialty,
         language=ask.language,
-        specialties=await specialties(tx),
+        specialties=await specialties(run, cache=cache),
         languages=list(LANGUAGE_NAMES),
         doctors=sorted(with_times, key=lambda card: card.slots[0].start_time)
         + [card for card in cards if not card.slots],
@@ -111,16 +113,17 @@ async def show_doctor(tx: Tx, ask: ShowDoctor, *, settings: Settings) -> DoctorV
     )
 
 
-async def _card(tx: Tx, found: PublicDoctor, lead: int, settings: Settings) -> DoctorCard:
-    slots = await next_free_slots(tx, found.id, bookable_from(tx.now, settings), TIMES_SHOWN)
+def _card(found: PublicDoctor, its: NextTimes) -> DoctorCard:
     return DoctorCard(
-        doctor=DoctorItem.model_validate(found), slots=[SlotItem.model_validate(item) for item in slots], lead=lead
+        doctor=DoctorItem.model_validate(found),
+        slots=[SlotItem.model_validate(slot) for slot in its.slots],
+        lead=its.lead_minutes,
     )
 
 
-def routes(settings: Settings) -> list[Route]:
+def routes(settings: Settings, cache: Cache) -> list[Route]:
     """The pages that everybody may open."""
     return [
-        get("/", partial(show_home, settings=settings), access=public, reply=page("home.html")),
+        get("/", partial(show_home, settings=settings, cache=cache), access=public, reply=page("home.html")),
         get("/doctors/{id}", partial(show_doctor, settings=settings), access=public, reply=page("doctor.html")),
     ]
