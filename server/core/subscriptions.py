@@ -166,7 +166,7 @@ class _Line:
             except REDIS_AWAY as error:
                 log.warning("channels are down; the sweep delivers", extra={"error": type(error).__name__})
                 self._moved()
-            except (ValueError, TypeError, IndexError, AttributeError):
+            except (ValueError, TypeError, IndexError):
                 log.exception("the listener tripped; it begins again")
             finally:
                 await end_tasks(tasks)

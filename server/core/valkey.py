@@ -15,9 +15,9 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from server.core.settings import Settings
 
-# What a lost or silent server looks like to us. Callers go on without it: slower or stricter, never wrong. RuntimeError
-# is what uvloop says of a write to a connection that has just been lost, and redis-py lets through.
-REDIS_AWAY = (RedisError, RedisClusterException, OSError, TimeoutError, RuntimeError)
+# What a lost or silent server looks like to us. Callers go on without it: slower or stricter, never wrong. A write to
+# a connection that was just lost is a RuntimeError by uvloop, or an AttributeError by redis-py, which lets both through.
+REDIS_AWAY = (RedisError, RedisClusterException, OSError, TimeoutError, RuntimeError, AttributeError)
 CLUSTER = ("redis+cluster", "rediss+cluster")
 
 
