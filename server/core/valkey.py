@@ -16,7 +16,7 @@ from redis.exceptions import RedisClusterException, RedisError
 from server.core.settings import Settings
 
 # What a lost or silent server looks like to us. Callers go on without it: slower or stricter, never wrong. A write to
-# a connection that was just lost is a RuntimeError by uvloop, or an AttributeError by redis-py, which lets both through.
+# a connection that was just lost is a RuntimeError by uvloop, or an AttributeError by redis-py, which lets them pass.
 REDIS_AWAY = (RedisError, RedisClusterException, OSError, TimeoutError, RuntimeError, AttributeError)
 CLUSTER = ("redis+cluster", "rediss+cluster")
 
