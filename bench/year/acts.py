@@ -32,10 +32,11 @@ BY_ID = "a consultation by its id"
 MINE = "my consultations, all"
 COMING = "my consultations, to come"
 DOCTORS = "a doctor's latest"
+EVERYBODYS = "everybody's latest"
 QUEUE = "a doctor's day"
 CALENDAR = "a doctor's week"
 SLOTS = "free slots of a week"
-ACTS = (BOOK, BY_ID, MINE, COMING, DOCTORS, QUEUE, CALENDAR, SLOTS)
+ACTS = (BOOK, BY_ID, MINE, COMING, DOCTORS, EVERYBODYS, QUEUE, CALENDAR, SLOTS)
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ async def _acts(tx: Tx, database: Database, settings: Settings) -> dict[str, Act
         ConsultationId(row["id"])
         for row in await fetch("select id from consultations order by md5(id::text) limit 5000")
     ]
+    administrators = [Actor(Role.ADMIN, regulars[0].user_id)]
     read, cipher = database.read, database.cipher
 
     def booking(n: int) -> Awaitable[object]:
@@ -154,6 +156,7 @@ async def _acts(tx: Tx, database: Database, settings: Settings) -> dict[str, Act
         MINE: listing(recent, ListConsultations()),
         COMING: listing(regulars, ListConsultations(when="upcoming")),
         DOCTORS: listing(doctors, ListConsultations(when="past")),
+        EVERYBODYS: listing(administrators, ListConsultations()),
         QUEUE: lambda n: read(partial(own_queue, ask=Nothing(), cipher=cipher), actor=doctors[n % len(doctors)]),
         CALENDAR: week,
         SLOTS: slots,
