@@ -6,6 +6,7 @@ Run as `python -m docs.draw`; a test fails when what lies here is not what the p
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -41,14 +42,17 @@ REFERENCES = """
 async def schema() -> str:
     """The schema of a freshly migrated database as a Mermaid drawing."""
     folder = Path(tempfile.mkdtemp(prefix="amrutam-docs-", dir="/tmp"))
-    async with embedded_postgres(folder) as pg:
-        await migrate(pg.owner_url)
-        conn = await asyncpg.connect(pg.owner_url)
-        try:
-            columns = await conn.fetch(COLUMNS)
-            references = await conn.fetch(REFERENCES)
-        finally:
-            await conn.close()
+    try:
+        async with embedded_postgres(folder) as pg:
+            await migrate(pg.owner_url)
+            conn = await asyncpg.connect(pg.owner_url)
+            try:
+                columns = await conn.fetch(COLUMNS)
+                references = await conn.fetch(REFERENCES)
+            finally:
+                await conn.close()
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
     lines = [
         "# The schema",
         "",
