@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import Mock
 from uuid import UUID, uuid4
 
+import pytest
 from aiohttp.test_utils import make_mocked_request
 from socketio.exceptions import ConnectionError as SocketRefused
 
@@ -262,6 +263,23 @@ def test_only_a_trusted_proxys_word_counts_for_an_address() -> None:
     assert address("10.0.0.2", "198.51.100.1", "10.0.0.0/8") == "198.51.100.1"
     assert address("10.0.0.2", "6.6.6.6, 198.51.100.1, 10.0.0.3", "10.0.0.0/8") == "198.51.100.1"
     assert address("10.0.0.2", "rubbish", "10.0.0.0/8") == "10.0.0.2"
+
+
+def test_a_proxy_that_nobody_named_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    def ask(peer: str, *proxies: str) -> None:
+        request = make_mocked_request(
+            "GET", "/", headers={"X-Forwarded-For": "1.2.3.4"}, transport=mock_transport(peer)
+        )
+        client_address(request, [ip_network(text) for text in proxies])
+
+    ask("203.0.113.9")  # a stranger who makes it up
+    ask("10.7.7.7", "10.0.0.0/8")
+    assert caplog.records == []
+    for _ in range(3):
+        ask("10.7.7.7")
+    [said] = caplog.records
+    assert "10.7.7.7" in said.getMessage()
+    assert "AMRUTAM_TRUSTED_PROXIES" in said.getMessage()
 
 
 def mock_transport(peer: str) -> Any:

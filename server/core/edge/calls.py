@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import ipaddress
+import logging
 import re
 import secrets
 from collections.abc import Sequence
@@ -18,6 +20,7 @@ from server.core.limits import Spent
 from server.core.settings import Settings
 from server.core.tx import ANONYMOUS, Actor, Run, Tx
 
+log = logging.getLogger(__name__)
 LANGUAGES = ("en", "hi")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
@@ -86,7 +89,11 @@ def open_call(request: web.Request, proxies: Sequence[ipaddress.IPv4Network | ip
 def client_address(request: web.Request, proxies: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> str:
     """The peer's address, or the last hop of X-Forwarded-For that is not a trusted proxy (SECURITY L4)."""
     peer = request.remote or ""
-    if not proxies or not _is_within(peer, proxies):
+    if not proxies:
+        if "X-Forwarded-For" in request.headers and _is_address(peer) and ipaddress.ip_address(peer).is_private:
+            _say_that_a_proxy_is_not_trusted(peer)
+        return peer
+    if not _is_within(peer, proxies):
         return peer
     hops = [hop.strip() for hop in ",".join(request.headers.getall("X-Forwarded-For", [])).split(",") if hop.strip()]
     for hop in reversed(hops):
@@ -95,6 +102,15 @@ def client_address(request: web.Request, proxies: Sequence[ipaddress.IPv4Network
         if not _is_within(hop, proxies):
             return hop
     return hops[0] if hops else peer
+
+
+@functools.lru_cache(maxsize=100)
+def _say_that_a_proxy_is_not_trusted(peer: str) -> None:
+    """Once for each: behind a proxy that is not named all visitors share one address and its limits."""
+    log.warning(
+        "%s forwards for others, but AMRUTAM_TRUSTED_PROXIES is not set: all who come through it share one rate limit",
+        peer,
+    )
 
 
 def _is_address(text: str) -> bool:
