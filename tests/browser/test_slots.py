@@ -32,3 +32,23 @@ async def test_a_time_ends_by_itself_when_the_doctors_notice_begins(up: Running,
         await expect(first.locator("small")).to_have_text("past")
         await expect(page.locator("form[data-chosen]")).to_be_hidden()
         await expect(second).to_be_enabled()
+
+
+async def test_a_time_that_somebody_takes_moves_nothing_under_who_reads(up: Running, chromium: Browser) -> None:
+    async with somebody(up.base, "doctor6") as doctor, somebody(up.base, "patient2") as patient:
+        path = f"/doctors/{doctor.me['doctor_id']}"
+        page = await (await chromium.new_context(viewport={"width": 360, "height": 740})).new_page()
+        await page.goto(f"{up.base}{path}?lang=en")
+        free = page.locator("[data-slots] button[name=slot_id]:not([disabled])")
+        before, mine = free.nth(12), free.nth(20)
+        taken = await before.get_attribute("value")
+        own = await mine.get_attribute("value")
+        await mine.scroll_into_view_if_needed()
+        await mine.focus()
+        place = await mine.bounding_box()
+        await patient.call("POST", "/consultations", {"slot_id": taken})
+        gone = page.locator(f"[data-slots] button[value='{taken}']:not([disabled])")
+        await expect(gone).to_have_count(0, timeout=5000)
+        assert await page.evaluate("() => document.activeElement?.value") == own
+        assert place is not None
+        assert await page.locator(f"[data-slots] button[value='{own}']").bounding_box() == place
