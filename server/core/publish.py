@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from server.core.cipher import Cipher
 from server.core.events import Event, Signal
 from server.core.models import rfc3339
 from server.core.outbox import Frame, pack
 from server.core.tasks import end_tasks
+from server.core.valkey import REDIS_AWAY
 
 log = logging.getLogger(__name__)
 OUTBOX_CHANNEL = "amrutam:outbox"
@@ -156,7 +156,7 @@ class Publisher:
                 await pipe.execute()
                 for key in dropped:
                     self._dropped(key)
-            except (RedisError, OSError, TimeoutError):
+            except REDIS_AWAY:
                 log.warning("not published; the sweep will deliver", extra={"messages": len(batch)})
                 for key in dropped:
                     self._dropped_late(key)
