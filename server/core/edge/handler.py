@@ -18,7 +18,7 @@ from server.core.edge.calls import Call, Pages, Sessions, open_call
 from server.core.edge.headers import CALL, rate_headers, security_headers
 from server.core.edge.identity import Identity
 from server.core.edge.replies import Replies, json_bytes, status_of
-from server.core.edge.uploads import Turns, read_upload
+from server.core.edge.uploads import UploadTurns, read_upload
 from server.core.errors import (
     Internal,
     Malformed,
@@ -58,7 +58,7 @@ class Edge:
         self._database = database
         self._proxies = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
         self._replies = Replies(settings, pages)
-        self._uploads = Turns()
+        self._uploads = UploadTurns()
         self._locks = HerdLocks(redis, database.publisher)
         self.identity = Identity(settings, clock, redis, Limits(redis, settings.limit_factor), database, sessions)
 
@@ -129,7 +129,7 @@ class Edge:
             admit(route.access, call.actor, self._clock())
             if route.body.kind != "upload":
                 return await self._answer(route, request, call)
-            async with self._uploads.one():
+            async with self._uploads:
                 return await self._answer(route, request, call)
 
         return handle

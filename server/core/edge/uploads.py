@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncGenerator
 from typing import Any
 
 from aiohttp import BodyPartReader, web
@@ -16,6 +13,7 @@ from server.core.edge.bodies import deadline, refused
 from server.core.errors import FieldError, Invalid, Malformed, TooLarge, Unavailable, WrongMediaType
 from server.core.models import Ask
 from server.core.routes import Route, Upload
+from server.core.turns import Turns
 
 AT_ONCE = 6  # each holds its file in memory until it is stored
 WAIT_SECONDS = 10
@@ -25,24 +23,17 @@ AROUND_BYTES = 16 * 1024  # boundaries and headers of the parts
 CHUNK = 64 * 1024
 
 
-class Turns:
-    """Lets so many uploads be in memory at a time."""
+class UploadTurns(Turns):
+    """Lets so many uploads be in memory at a time. Raises Unavailable when no place becomes free in time."""
 
     def __init__(self) -> None:
-        self._free = asyncio.Semaphore(AT_ONCE)
+        super().__init__(AT_ONCE, WAIT_SECONDS)
 
-    @contextlib.asynccontextmanager
-    async def one(self) -> AsyncGenerator[None]:
-        """Hold one of the places. Raises Unavailable when none becomes free in time."""
+    async def __aenter__(self) -> float:
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                await self._free.acquire()
+            return await super().__aenter__()
         except TimeoutError:
             raise Unavailable("Many files are being sent just now.", retry_after_seconds=5) from None
-        try:
-            yield
-        finally:
-            self._free.release()
 
 
 async def read_upload(route: Route, request: web.Request, *, seconds: float) -> tuple[Ask, dict[str, Any], str | None]:
