@@ -233,7 +233,7 @@ async def _offer_view(
         minutes=settings.offer_minutes,
         consent=consent,
         answer=cast("Any", answer),
-    ).refused(problem)
+    ).refused(problem, problem=problem.code if problem and not problem.errors else None)
 
 
 def routes(settings: Settings, cipher: Cipher) -> list[Route]:

@@ -3,8 +3,6 @@
 import { join, serverNow } from "../live.js";
 import { clock } from "../words.js";
 
-const LATE_SECONDS = 10;
-
 /** @typedef {{ id: string, connections: number, rooms: number, calls_waiting: number, shares_budgets: boolean }} ServerFigures */
 /** @typedef {Record<string, number> & { redis_away: boolean, servers: ServerFigures[] }} Operations */
 
@@ -31,7 +29,7 @@ class OperationsBoard extends HTMLElement {
     for (const mark of this.querySelectorAll("[data-look]")) {
       if (!(mark instanceof HTMLElement)) continue;
       const name = mark.dataset.look ?? "";
-      const isNeeded = (operations[name] ?? 0) >= (name === "outbox_lag_seconds" ? LATE_SECONDS : 1);
+      const isNeeded = (operations[name] ?? 0) >= (name === "outbox_lag_seconds" ? Number(this.dataset.lateSeconds) : 1);
       mark.hidden = !isNeeded;
       trouble ||= isNeeded;
     }
