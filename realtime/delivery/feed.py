@@ -75,7 +75,10 @@ class Feed:
 
         A log that has gone back since lost at least the one of them that was its end, whatever stands behind it now.
         """
-        told = {self.proved, *(Head(kept.number, kept.event_id) for kept in self.kept if kept.number > self.proved[0])}
+        told = {
+            self.proved,
+            *(Head(kept.number, kept.event_id) for kept in self.kept if kept.number > self.proved.number),
+        }
         if self.head is not None:
             told.add(Head(self.head, self.head_id))
         return [(self.room, number, event_id) for number, event_id in told if event_id is not None]
@@ -276,8 +279,11 @@ class Feeds:
                 self._behind.update(self._feeds)
                 self._fanout.look_after_the_slow()
             behind, self._behind = self._behind, set()
-            feeds = {room: feed for room in behind if (feed := self._feeds.get(room)) is not None}
-            heads = {room: feed.head for room, feed in feeds.items() if feed.head is not None}
+            heads = {
+                room: feed.head
+                for room in behind
+                if (feed := self._feeds.get(room)) is not None and feed.head is not None
+            }
             if not heads:
                 continue
             try:
