@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from bench.booking.ours import ours
 from bench.booking.plan import plans
-from bench.booking.run import Contender
+from bench.booking.run import HEAD, Contender
 from bench.services import services
 
 
@@ -32,7 +32,7 @@ async def compare(rounds: int, each: int, hot: int, pool: int) -> None:
             await away.book(running, number)
             await running.valkey.start()
         ratio = statistics.median(a / b for a, b in zip(away.rates(), there.rates(), strict=True))
-    print(f"{'':<24}{'bookings/s':>12}{'p50 ms':>10}{'p99 ms':>10}{'CPU ms each':>13}{'hot answers/s':>15}{'503':>6}")
+    print(HEAD)
     print(there.line())
     print(away.line())
     print(f"Redis away / with Redis: {ratio:.2f} (median of {rounds} rounds)")

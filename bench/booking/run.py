@@ -25,6 +25,7 @@ from bench.load import Round, drive
 from bench.services import Services, cpu_seconds, services
 
 FLOOR = 3.0
+HEAD = f"{'':<24}{'bookings/s':>12}{'p50 ms':>10}{'p99 ms':>10}{'CPU ms each':>13}{'hot answers/s':>15}{'503':>6}"
 
 
 @dataclass
@@ -97,7 +98,7 @@ async def compare(rounds: int, each: int, hot: int, pool: int) -> float:
 def _report(us: Contender, them: Contender, limits: Sequence[float]) -> float:
     ratio = statistics.median(a / b for a, b in zip(us.rates(), them.rates(), strict=True))
     of_limit = statistics.median(a / b for a, b in zip(us.rates(), limits, strict=True))
-    print(f"{'':<24}{'bookings/s':>12}{'p50 ms':>10}{'p99 ms':>10}{'CPU ms each':>13}{'hot answers/s':>15}{'503':>6}")
+    print(HEAD)
     print(us.line())
     print(them.line())
     print(f"{'pgbench, the SQL alone':<24}{statistics.median(limits):>12.0f}")
