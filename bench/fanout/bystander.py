@@ -15,15 +15,14 @@ import asyncio
 import json
 import statistics
 import sys
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.fanout.contenders import Contender, make_doctors
+from bench.fanout.contenders import Contender
 from bench.fanout.lines import Child, child
 from bench.fanout.measure import REPORT_SECONDS, cpu
-from bench.fanout.run import CONTENDERS, Table
-from bench.services import Services, services
+from bench.fanout.turns import CONTENDERS, Table, in_turns, print_medians
+from bench.services import Services
 
 INSTANCES, HOLDERS, ROOMS = 8, 2, 10
 BATCHES, INTERVAL = 200, 0.05  # a batch is an event in each room: 200 events a second
@@ -89,24 +88,9 @@ def _since(before: Sequence[float], contender: Contender) -> list[float]:
     return [now - then for now, then in zip(_used(contender), before, strict=True)]
 
 
-async def compare(rounds: int, names: Sequence[str]) -> Table:
-    """All in turns; whoever comes first in one round comes last in the next."""
-    table: Table = defaultdict(lambda: defaultdict(list))
-    async with services() as running:
-        await make_doctors(running, ROOMS + INSTANCES - HOLDERS)
-        for number in range(rounds):
-            for name in names if number % 2 == 0 else reversed(names):
-                sys.stderr.write(f"round {number + 1}: {name}\n")
-                for what, value in (await one_round(running, name)).items():
-                    table[what][name].append(value)
-    return table
-
-
 def report(table: Table, names: Sequence[str]) -> bool:
     """Print medians; whether a bystander of ours pays no more than was promised."""
-    print(f"{'':<32}" + "".join(f"{name:>18}" for name in names))
-    for what, values in table.items():
-        print(f"{what:<32}" + "".join(f"{statistics.median(values[name]):>18.2f}" for name in names))
+    print_medians(table, names, 32)
     if "amrutam" not in names:
         return True
     mine = statistics.median(table["a bystander: CPU us an event"]["amrutam"])
@@ -123,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="where to write every round's figures")
     options = parser.parse_args(arguments)
     names = options.only or list(CONTENDERS)
-    table = asyncio.run(compare(options.rounds, names))
+    table = asyncio.run(in_turns(options.rounds, names, ROOMS + INSTANCES - HOLDERS, one_round))
     if options.json:
         options.json.write_text(json.dumps(table, indent=1))
     sys.exit(not report(table, names))

@@ -32,7 +32,7 @@ from asyncpg import Record
 
 from bench.booking.limit import prepare
 from bench.fanout.measure import cpu
-from bench.fanout.run import Table
+from bench.fanout.turns import Table
 from bench.services import Services, services
 from server.booking import BookSlot, book_slot
 from server.consultations import Consultation

@@ -16,16 +16,16 @@ import asyncio
 import json
 import statistics
 import sys
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from bench.fanout.contenders import Contender, make_doctors
+from bench.fanout.contenders import Contender
 from bench.fanout.lines import Child, child
 from bench.fanout.measure import REPORT_SECONDS, connect, cpu
-from bench.fanout.run import CONTENDERS, Table
-from bench.services import Services, services
+from bench.fanout.turns import CONTENDERS, Table, in_turns, print_medians
+from bench.services import Services
 
 INSTANCES = 3
 RATE = 200
@@ -82,24 +82,9 @@ async def one_round(running: Services, name: str, size: Size) -> dict[str, float
     }
 
 
-async def compare(rounds: int, size: Size, names: Sequence[str]) -> Table:
-    """All in turns; whoever comes first in one round comes last in the next."""
-    table: Table = defaultdict(lambda: defaultdict(list))
-    async with services() as running:
-        await make_doctors(running, size.rooms)
-        for number in range(rounds):
-            for name in names if number % 2 == 0 else reversed(names):
-                sys.stderr.write(f"round {number + 1}: {name}\n")
-                for what, value in (await one_round(running, name, size)).items():
-                    table[what][name].append(value)
-    return table
-
-
 def report(table: Table, names: Sequence[str]) -> bool:
     """Print medians; whether 99 of 100 of our deliveries are as quick as promised."""
-    print(f"{'':<24}" + "".join(f"{name:>18}" for name in names))
-    for what, values in table.items():
-        print(f"{what:<24}" + "".join(f"{statistics.median(values[name]):>18.2f}" for name in names))
+    print_medians(table, names, 24)
     if "amrutam" not in names:
         return True
     slow = statistics.median(table["p99 ms"]["amrutam"])
@@ -120,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     names = options.only or list(CONTENDERS)
     size = Size(options.clients, options.rooms, options.seconds)
-    table = asyncio.run(compare(options.rounds, size, names))
+    table = asyncio.run(in_turns(options.rounds, names, size.rooms, partial(one_round, size=size)))
     if options.json:
         options.json.write_text(json.dumps(table, indent=1))
     sys.exit(not report(table, names))

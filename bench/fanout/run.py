@@ -20,17 +20,16 @@ import asyncio
 import json
 import statistics
 import sys
-from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.fanout.contenders import make_doctors, node, ours, python_socketio
 from bench.fanout.lines import Child, child
 from bench.fanout.measure import Figures, Load, connect, idle, memory, put
-from bench.services import Services, services
+from bench.fanout.turns import CONTENDERS, Table, in_turns, print_medians
+from bench.services import Services
 
-CONTENDERS = {"amrutam": ours, "python-socketio": python_socketio, "socket.io (Node)": node}
 STYLES = ("paced", "back to back", "bursts of ten")
 PROMISES = (
     # what, a peer, the figure, ours at most this share of it
@@ -42,7 +41,6 @@ PROMISES = (
     ("socket.io (Node)", "one room, paced: last p50 ms", 1.0),
     ("socket.io (Node)", "kB a connection", 1.0),
 )
-Table = dict[str, dict[str, list[float]]]
 
 
 def loads(rooms: int) -> dict[str, Load]:
@@ -95,24 +93,9 @@ def _named(what: str, figures: Figures) -> dict[str, float]:
     }
 
 
-async def compare(rounds: int, clients: int, rooms: int, names: Sequence[str]) -> Table:
-    """All in turns, as often as there are rounds; whoever comes first in one comes last in the next."""
-    table: Table = defaultdict(lambda: defaultdict(list))
-    async with services() as running:
-        await make_doctors(running, rooms)
-        for number in range(rounds):
-            for name in names if number % 2 == 0 else reversed(names):
-                sys.stderr.write(f"round {number + 1}: {name}\n")
-                for what, value in (await one_round(running, name, clients, rooms)).items():
-                    table[what][name].append(value)
-    return table
-
-
 def report(table: Table, names: Sequence[str]) -> bool:
     """Print medians and the promises; whether all are kept."""
-    print(f"{'':<40}" + "".join(f"{name:>18}" for name in names))
-    for what, values in table.items():
-        print(f"{what:<40}" + "".join(f"{statistics.median(values[name]):>18.2f}" for name in names))
+    print_medians(table, names, 40)
     kept = True
     for peer, what, most in PROMISES:
         if peer in names and "amrutam" in names:
@@ -134,7 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="where to write every round's figures")
     options = parser.parse_args(arguments)
     names = options.only or list(CONTENDERS)
-    table = asyncio.run(compare(options.rounds, options.clients, options.rooms, names))
+    one = partial(one_round, clients=options.clients, rooms=options.rooms)
+    table = asyncio.run(in_turns(options.rounds, names, options.rooms, one))
     if options.json:
         options.json.write_text(json.dumps(table, indent=1))
     sys.exit(not report(table, names))
