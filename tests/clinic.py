@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -129,6 +129,17 @@ class World:
     wishes: list[tuple[Actor, UUID]] = field(default_factory=list[tuple[Actor, UUID]])
     leave: list[tuple[Actor, UUID]] = field(default_factory=list[tuple[Actor, UUID]])
     kept: dict[ConsultationId, int] = field(default_factory=dict[ConsultationId, int])
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def opened(cls, services: Services) -> AsyncGenerator[World]:
+        """The same for as long as a block lasts, with Valkey empty."""
+        await services.forget()
+        world = await cls.open(services)
+        try:
+            yield world
+        finally:
+            await world.stack.aclose()
 
     @classmethod
     async def open(cls, services: Services) -> World:

@@ -160,12 +160,8 @@ async def test_the_pages_file_is_the_mails(cast: Cast) -> None:
 @pytest.fixture
 async def world(services: Services) -> AsyncIterator[World]:
     """A clinic whose clock goes where it is told."""
-    await services.forget()
-    opened = await World.open(services)
-    try:
+    async with World.opened(services) as opened:
         yield opened
-    finally:
-        await opened.stack.aclose()
 
 
 async def files(world: World) -> list[tuple[str, Any]]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
@@ -18,9 +15,7 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
-from aiosmtpd.smtp import SMTP
 from icalendar import Calendar
-from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from server.core.ids import ConsultationId, DoctorId, UserId
@@ -29,6 +24,7 @@ from server.core.settings import Settings
 from server.notifications import Content, Meeting, calendar_file, inbox
 from tests.conftest import PASSWORD
 from tests.house import Cast, Client, House, open_house_of, working
+from tests.outside import posting
 
 ALL_DONE = (
     "select 1 where not exists (select 1 from deliveries where done_at is null)"
@@ -362,18 +358,6 @@ class Post:
             return "451 try again later"
         self.mails.append(message_from_bytes(envelope.content, policy=default))
         return "250 taken"
-
-
-@contextlib.asynccontextmanager
-async def posting(settings: Settings, post: Post) -> AsyncGenerator[Settings]:
-    """Settings with a mail server on this machine."""
-    loop = asyncio.get_running_loop()
-    listening = await loop.create_server(lambda: SMTP(post, hostname="post", loop=loop), "127.0.0.1", 0)
-    port = listening.sockets[0].getsockname()[1]
-    try:
-        yield settings.model_copy(update={"smtp_url": SecretStr(f"smtp://127.0.0.1:{port}")})
-    finally:
-        listening.close()
 
 
 async def asha_in_hindi(house: House) -> tuple[Cast, Client]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email import message_from_bytes
@@ -14,13 +13,12 @@ from email.policy import default
 from typing import Any
 
 import pytest
-from aiosmtpd.smtp import SMTP
-from pydantic import SecretStr
 
 from server.core.settings import Settings
 from server.notifications import send_again
 from tests.conftest import PASSWORD
 from tests.house import Cast, House, open_house_of
+from tests.outside import posting
 from tests.test_field import page
 from tests.test_letters import ALL_DONE, letter, remind_now
 
@@ -56,18 +54,6 @@ class Post:
         if said.startswith("250"):
             self.mails.append(message_from_bytes(envelope.content, policy=default))
         return said
-
-
-@contextlib.asynccontextmanager
-async def posting(settings: Settings, post: Post) -> AsyncGenerator[Settings]:
-    """Settings with this mail server, on this machine."""
-    loop = asyncio.get_running_loop()
-    listening = await loop.create_server(lambda: SMTP(post, hostname="post", loop=loop), "127.0.0.1", 0)
-    port = listening.sockets[0].getsockname()[1]
-    try:
-        yield settings.model_copy(update={"smtp_url": SecretStr(f"smtp://127.0.0.1:{port}")})
-    finally:
-        listening.close()
 
 
 @pytest.fixture

@@ -29,12 +29,8 @@ STATES = "select channel, state, error from notifications where kind = 'reminder
 @pytest.fixture
 async def world(services: Services) -> AsyncIterator[World]:
     """A clinic whose clock stands still."""
-    await services.forget()
-    opened = await World.open(services)
-    try:
+    async with World.opened(services) as opened:
         yield opened
-    finally:
-        await opened.stack.aclose()
 
 
 async def book(world: World, slot: int = 1) -> ConsultationId:
