@@ -13,29 +13,38 @@ from pydantic import BaseModel
 
 from server.prescriptions import Medicine, PrescriptionSheet
 from web import dates
+from web.account_views import (
+    AccountView,
+    CheckMailView,
+    DeviceItem,
+    ForgotView,
+    InvitationView,
+    LoginView,
+    RegisterView,
+    ResetView,
+    SecondStepView,
+    SecurityView,
+    TellingItem,
+    TellingView,
+    VerifyMailView,
+)
 from web.filters import initials, qr_path, switch_language, with_links
 from web.frame import Frame, FrameUser
 from web.rendering import LANGUAGES, TEMPLATES, Pages
 from web.staff_views import PrescriptionView
 from web.views import (
-    AccountView,
     BookView,
-    CheckMailView,
     CheckoutView,
     ConsultationCard,
     ConsultationItem,
     ConsultationView,
-    DeviceItem,
     DoctorCard,
     DoctorItem,
     DoctorView,
     FieldProblem,
-    ForgotView,
     HomeView,
     InboxMessage,
     InboxView,
-    InvitationView,
-    LoginView,
     MeetingState,
     MessageItem,
     MyConsultationsView,
@@ -44,14 +53,7 @@ from web.views import (
     ProblemDocView,
     ProblemView,
     RecordView,
-    RegisterView,
-    ResetView,
-    SecondStepView,
-    SecurityView,
     SlotItem,
-    TellingItem,
-    TellingView,
-    VerifyMailView,
     VerifyPrescriptionView,
 )
 from web.waitlist_views import OfferView, WaitlistView, WishItem

@@ -47,8 +47,9 @@ from server.core.routes import (
 from server.core.settings import Settings
 from server.core.tx import Role, Run, Tx
 from server.doctors import doctor
+from web.account_views import AccountView, SecurityView, SessionItem
 from web.pages.meeting import prescriptions_of
-from web.views import AccountView, RecordView, SecurityView, SessionItem
+from web.views import RecordView
 
 Text = Annotated[str, StringConstraints(max_length=400), Level.CRITICAL]
 

@@ -36,7 +36,7 @@ from server.core.privacy import Level
 from server.core.routes import Route, SeeOther, form, get, in_second_step, page, post, public
 from server.core.settings import Settings
 from server.core.tx import Role, Run, Tx
-from web.views import (
+from web.account_views import (
     CheckMailView,
     ForgotView,
     InvitationView,

@@ -20,7 +20,7 @@ from server.core.routes import Document, Reply, Route, SeeOther, form, get, page
 from server.core.settings import Settings
 from server.core.tx import Run, Tx
 from server.notifications import DeviceAsk, list_devices, remove_device
-from web.views import DeviceItem, TellingItem, TellingView
+from web.account_views import DeviceItem, TellingItem, TellingView
 
 Mark = Annotated[str, StringConstraints(max_length=10), Level.INTERNAL]
 WORKER = Path(__file__).parent.parent / "static" / "js" / "push-worker.js"
