@@ -96,7 +96,8 @@ async def open_server(settings: Settings, *, only: str | None = None) -> AsyncGe
         passwords, throttle = Passwords(), Throttle(redis)
         try:
             site = pages.Site(settings, cipher, clock)
-            edge = Edge(settings, clock, redis, database, DatabaseSessions(settings), site)
+            scripts = Scripts(redis)
+            edge = Edge(settings, clock, redis, scripts, database, DatabaseSessions(settings), site)
             app = web.Application(
                 middlewares=[measured, *edge.middlewares()],
                 client_max_size=MOST_BYTES + 1,
@@ -116,7 +117,7 @@ async def open_server(settings: Settings, *, only: str | None = None) -> AsyncGe
                 find_actor=edge.identity.find,
             )
             if only != "sockets":
-                cache = Cache(Scripts(redis), publisher, is_on=settings.lists_cached)
+                cache = Cache(scripts, publisher, is_on=settings.lists_cached)
                 routes = api_routes(settings, cipher, clock, passwords, throttle, cache)
                 edge.mount(app, routes, API)
                 edge.mount(app, payments.sandbox_routes(settings, clock), "")

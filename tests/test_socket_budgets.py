@@ -21,6 +21,7 @@ from realtime.delivery.limits import Bounds
 from server.accounts import DatabaseSessions
 from server.core.edge.identity import Identity
 from server.core.limits import Limits
+from server.core.scripts import Scripts
 from server.core.settings import Settings
 from server.core.valkey import connect_redis
 from server.up.programs import valkey_program
@@ -60,7 +61,7 @@ async def sockets_of(house: House, bounds: Bounds) -> AsyncGenerator[tuple[str, 
     """One more server of this house, for sockets alone, with bounds of its own."""
     settings, database, redis = house.settings, house.server.database, connect_redis(house.settings)
     sessions = DatabaseSessions(settings)
-    identity = Identity(settings, database.clock, redis, Limits(redis, 1), database, sessions)
+    identity = Identity(settings, database.clock, redis, Limits(Scripts(redis), 1), database, sessions)
     sockets = Realtime(
         settings,
         database=database,

@@ -16,7 +16,8 @@ from typing import Any, cast
 from redis.asyncio import Redis
 
 from realtime.delivery.frames import compact
-from realtime.delivery.limits import Bounds, Breaker
+from realtime.delivery.limits import Bounds
+from server.core.breaker import Breaker
 from server.core.tasks import end_tasks
 from server.core.valkey import REDIS_AWAY
 

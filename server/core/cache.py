@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -21,12 +20,13 @@ from typing import Any, cast
 
 from prometheus_client import Counter
 
+from server.core.breaker import Breaker
 from server.core.publish import LISTS_LAST_MS, Publisher
 from server.core.scripts import Scripts, script
 from server.core.valkey import REDIS_AWAY
 
 READS = Counter("amrutam_list_reads_total", "Reads of public lists, by where the answer came from", ["source"])
-AWAY_SECONDS = 1.0  # how long nobody asks a Redis that did not answer
+AWAY_SECONDS = 1.0  # how long nobody asks a Redis that did not answer; then one does
 MOST_LISTS = 500  # under one key: who asks for ever new ones asks the database
 REMEMBERED = 200  # lists that a process need not fetch again while their generation stands
 LOOK = script("""
@@ -74,7 +74,7 @@ class Cache:
         self._is_on = is_on
         self._last_ms = last_ms
         self._scripts = scripts
-        self._away_until = 0.0
+        self._breaker = Breaker(AWAY_SECONDS)
         self._remembered: OrderedDict[tuple[str, str], Found] = OrderedDict()
         self._looking: dict[tuple[str, str], asyncio.Task[Found | None]] = {}
         self._loading: dict[tuple[str, str, bytes], asyncio.Future[bytes | None]] = {}
@@ -113,10 +113,12 @@ class Cache:
 
     async def _find(self, key: str, field: str) -> Found | None:
         """None where Redis is away, or has not been told yet what a commit of this process made stale."""
-        if not self._is_on or time.monotonic() < self._away_until or self._publisher.is_dropping(key):
+        if not self._is_on or self._publisher.is_dropping(key):
             return None
         looking = self._looking.get((key, field))
         if looking is None:
+            if not self._breaker.may_ask():
+                return None
             looking = self._looking[key, field] = asyncio.create_task(self._ask(key, field))
             looking.add_done_callback(lambda _: self._looking.pop((key, field)))
         found = await asyncio.shield(looking)
@@ -129,8 +131,9 @@ class Cache:
         try:
             generation, content = cast("Sequence[Any]", await self._scripts.run(LOOK, [key], args))
         except REDIS_AWAY:
-            self._away_until = time.monotonic() + AWAY_SECONDS
+            self._breaker.failed()
             return None
+        self._breaker.worked()
         if known is not None and known.generation == generation:
             return known
         found = Found(generation, content)

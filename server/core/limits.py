@@ -11,8 +11,6 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from redis.asyncio import Redis
-
 from server.core.scripts import Scripts, script
 from server.core.valkey import REDIS_AWAY
 
@@ -81,8 +79,8 @@ class Spent:
 class Limits:
     """Spends budgets. `factor` multiplies what requests may spend (AMRUTAM_LIMIT_FACTOR)."""
 
-    def __init__(self, redis: Redis, factor: float) -> None:
-        self._scripts = Scripts(redis)
+    def __init__(self, scripts: Scripts, factor: float) -> None:
+        self._scripts = scripts
         self._factor = factor
         self._memory: OrderedDict[str, float] = OrderedDict()
 

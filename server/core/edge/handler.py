@@ -34,6 +34,7 @@ from server.core.locks import HerdLocks
 from server.core.models import Ask
 from server.core.outbox import StoredReply
 from server.core.routes import Idempotent, Route, SeeOther, admit
+from server.core.scripts import Scripts
 from server.core.settings import Settings
 from server.core.tx import IdempotencyKey, Tx
 
@@ -49,6 +50,7 @@ class Edge:
         settings: Settings,
         clock: Clock,
         redis: Redis,
+        scripts: Scripts,
         database: Database,
         sessions: Sessions,
         pages: Pages,
@@ -60,7 +62,7 @@ class Edge:
         self._replies = Replies(settings, pages)
         self._uploads = UploadTurns()
         self._locks = HerdLocks(redis, database.publisher)
-        self.identity = Identity(settings, clock, redis, Limits(redis, settings.limit_factor), database, sessions)
+        self.identity = Identity(settings, clock, redis, Limits(scripts, settings.limit_factor), database, sessions)
 
     def mount(self, app: web.Application, routes: list[Route], prefix: str) -> None:
         """Register lines of the table. Every line has an access, or it does not exist (SECURITY Z1)."""
