@@ -137,7 +137,14 @@ async def meeting(
     """A consultation with a doctor who takes no fee, booked and checked in to; completed afterwards."""
     async with somebody(base, patient) as guest, somebody(base, doctor) as host:
         listed = await guest.call("GET", f"/doctors/{host.me['doctor_id']}/slots")
-        free = [slot for slot in listed["items"] if slot["status"] == "AVAILABLE"]
+        kept = await guest.call("GET", "/consultations")
+        own = [one for one in kept["items"] if one["status"] in ("PENDING", "ACTIVE")]
+        free = [
+            slot
+            for slot in listed["items"]
+            if slot["status"] == "AVAILABLE"
+            and not any(one["start_time"] < slot["end_time"] and slot["start_time"] < one["end_time"] for one in own)
+        ]
         # Not the very next one: it may begin, and be gone, while we ask.
         booked = await guest.call("POST", "/consultations", {"slot_id": free[2]["id"], "reason": "Cough"})
         await guest.call("POST", f"/consultations/{booked['id']}/check-in")
