@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 from uuid import UUID
@@ -143,8 +143,12 @@ class Feeds:
         """Whether a client's number may come from before the database went back: it needs a snapshot then."""
         return since <= self._doubts.get(room, -1)
 
-    def admit(self, room: str, socket: Socket, seen: Head) -> None:
-        """Let a socket watch from the number seen on: what followed it meanwhile is written to it, in order."""
+    def admit(self, room: str, socket: Socket, seen: Head, replay: Sequence[Kept] = ()) -> None:
+        """Let a socket watch from the number seen on: what followed it meanwhile is written to it, in order.
+
+        `replay` is what the log holds just up to that number: in a room that is new here, others who come back ask for
+        the same, and have it from memory.
+        """
         number = seen.number
         self._fanout.settle(room)
         with self.held(room) as feed:
@@ -152,6 +156,7 @@ class Feeds:
         socket.rooms.add(room)
         if feed.head is None:
             feed.head, feed.head_id = seen
+            feed.kept.extend(replay)
             self._catch_up(room)  # what came while the number was being read was passed over
         missed = feed.after(number)
         if missed:

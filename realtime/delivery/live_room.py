@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from realtime.delivery.commands import Command, Ready
 from realtime.delivery.connections import Connections, Socket
 from realtime.delivery.fanout import Fanout
-from realtime.delivery.feed import Feed, Feeds
+from realtime.delivery.feed import Feed, Feeds, Kept
 from realtime.delivery.frames import compact, event_object
 from realtime.delivery.limits import Bounds
 from realtime.delivery.queries import Head, Logged, events_since, room_head
@@ -25,7 +25,7 @@ from server.core.events import Room, Signal
 from server.core.models import Ask, Done, rfc3339
 from server.core.outbox import unpack
 from server.core.privacy import Level
-from server.core.tx import Actor, Tx
+from server.core.tx import SYSTEM, Actor, Tx
 
 log = logging.getLogger(__name__)
 RoomName = Annotated[
@@ -91,7 +91,7 @@ class _Seen:
     """What one look into the database found: the room's number, with either the events to replay or a snapshot."""
 
     head: Head
-    replay: list[Logged] | None
+    replay: list[Kept] | None
     snapshot: str
 
 
@@ -113,7 +113,7 @@ class Rooms:
         self._connections = connections
         self._bounds = bounds
         self.kinds = {kind.room.kind: kind for kind in kinds}
-        self._looking: dict[str, asyncio.Task[_Seen]] = {}
+        self._looking: dict[tuple[str, int | None], asyncio.Task[_Seen]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_joined: list[Callable[[Socket, str], None]] = []
         self.on_left: list[Callable[[Socket, str], None]] = []
@@ -189,46 +189,66 @@ class Rooms:
         return self._answer(socket, feed, Head(head, feed.head_id), snapshot=shared[2])
 
     async def _look(self, socket: Socket, feed: Feed, kind: LiveRoom, id_: UUID, ask: Subscribe) -> _Seen:
-        async def look(tx: Tx) -> _Seen:
+        if not kind.is_public:
+            return await self._read(kind, id_, ask, socket.actor)
+        # Of a crowd that opens one public page at once, or comes back to it from one number when this process has just
+        # begun, one asks and all hear the answer. Each for itself, they and the sweep waited behind all their reads.
+        asked = (ask.room, ask.since)
+        task = self._looking.get(asked)
+        if task is None:
+            task = asyncio.ensure_future(self._read(kind, id_, ask, SYSTEM))
+            self._looking[asked] = task
+            task.add_done_callback(lambda _: self._looking.pop(asked, None))
+        seen = await asyncio.shield(task)
+        if seen.replay is None:
+            feed.snapshot = (seen.head.number, time.monotonic(), seen.snapshot)
+        return seen
+
+    async def _read(self, kind: LiveRoom, id_: UUID, ask: Subscribe, actor: Actor) -> _Seen:
+        async def look(tx: Tx) -> tuple[Head, list[Logged] | None, str]:
             await kind.may_join(tx, id_)
             head = await room_head(tx, ask.room)
             if ask.since is not None and 0 <= (missed := head.number - ask.since) <= self._bounds.replay_at_most:
                 events = await events_since(tx, ask.room, ask.since, missed)
                 if len(events) == missed:
-                    return _Seen(head, events, "")
-            return _Seen(head, None, compact(_plain(await kind.snapshot(tx, id_))))
+                    return head, events, ""
+            return head, None, compact(_plain(await kind.snapshot(tx, id_)))
 
-        actor = socket.actor
-        if not kind.is_public or ask.since is not None:
-            return await self._database.read(look, actor=actor, source="socket")
-        # Of a crowd that opens one public page at once, one asks and all hear the answer.
-        task = self._looking.get(ask.room)
-        if task is None:
-            task = asyncio.ensure_future(self._database.read(look, source="socket"))
-            self._looking[ask.room] = task
-            task.add_done_callback(lambda _: self._looking.pop(ask.room, None))
-        seen = await asyncio.shield(task)
-        feed.snapshot = (seen.head.number, time.monotonic(), seen.snapshot)
-        return seen
+        head, logged, snapshot = await self._database.read(look, actor=actor, source="socket")
+        if logged is None:
+            return _Seen(head, None, snapshot)
+        cipher = self._database.cipher
+        replay = [
+            Kept(
+                its.number,
+                its.event_id,
+                event_object(ask.room, its.number, its.type, unpack(its.data, cipher).decode(), rfc3339(its.at)),
+            )
+            for its in logged
+        ]
+        return _Seen(head, replay, "")
 
     def _ready(self, socket: Socket, feed: Feed, seen: _Seen) -> Ready:
         if seen.replay is None:
             return self._answer(socket, feed, seen.head, snapshot=seen.snapshot)
-        cipher = self._database.cipher
-        events = [
-            event_object(feed.room, its.number, its.type, unpack(its.data, cipher).decode(), rfc3339(its.at))
-            for its in seen.replay
-        ]
-        return self._answer(socket, feed, seen.head, events=events)
+        events = [kept.event for kept in seen.replay]
+        return self._answer(socket, feed, seen.head, events=events, replay=seen.replay)
 
     def _answer(
-        self, socket: Socket, feed: Feed, seen: Head, *, events: list[str] | None = None, snapshot: str = ""
+        self,
+        socket: Socket,
+        feed: Feed,
+        seen: Head,
+        *,
+        events: list[str] | None = None,
+        snapshot: str = "",
+        replay: Sequence[Kept] = (),
     ) -> Ready:
         head = compact({"ok": True, "room": feed.room, "offset": seen.number, "at": rfc3339(self._database.clock())})
         rest = f'"snapshot":{snapshot}' if events is None else f'"events":[{",".join(events)}]'
 
         def admit() -> None:
-            self._feeds.admit(feed.room, socket, seen)
+            self._feeds.admit(feed.room, socket, seen, replay)
             for tell in self.on_joined:
                 tell(socket, feed.room)
 
