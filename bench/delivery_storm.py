@@ -49,6 +49,17 @@ class StockServer:
     log: Path
     process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def base(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self.process is not None
+        return self.process.pid
+
     async def start(self) -> None:
         """Start it; it is not ready yet."""
         command = [sys.executable, "-m", "bench.fanout.stock", "serve", self.redis_url, str(self.port)]
@@ -99,7 +110,7 @@ async def weather(watching: int) -> tuple[Stage, Verdict]:
                     "event", {"room": room, "offset": number, "at": str(number), "data": body}, room=room
                 )
 
-        bases = [f"http://127.0.0.1:{server.port}" for server in (one, other)]
+        bases = [one.base, other.base]
         watchers = [
             Watcher(bases[n % 2], tuple(rng.sample(ROOMS, 2)), random.Random(n), keeps_numbers=False)
             for n in range(watching)
@@ -114,7 +125,7 @@ async def weather(watching: int) -> tuple[Stage, Verdict]:
             await asyncio.sleep(5)
         finally:
             await end_tasks(tasks)
-        return stage, judge(watchers, log, stage.back)
+        return stage, judge(watchers, log, stage)
 
 
 async def main() -> None:

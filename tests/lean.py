@@ -92,6 +92,8 @@ class Got(NamedTuple):
     number: int
     at: str
     came: float
+    asked: bool
+    """Whether it came in the answer to a subscribe."""
 
 
 @dataclass(eq=False)
@@ -195,14 +197,14 @@ class Watcher:
             return
         self.firsts.setdefault(room, answer["offset"])
         for event in answer.get("events", ()):
-            self._event(event)
+            self._event(event, asked=True)
         self.offsets[room] = answer["offset"]
         for event in self._early.pop(room, ()):
             self._event(event)
         if not self._calls and len(self.subscribed) < len(self.connected):
             self.subscribed.append(time.time())
 
-    def _event(self, event: dict[str, Any]) -> None:
+    def _event(self, event: dict[str, Any], *, asked: bool = False) -> None:
         number, room = event.get("offset"), event["room"]
         if number is None:
             return
@@ -210,7 +212,7 @@ class Watcher:
             self._early[room].append(event)  # the answer may be older than this, and its number replaces ours
         elif number == self.offsets[room] + 1 or not self.keeps_numbers:
             self.offsets[room] = number
-            self.got[room].append(Got(number, event["at"], time.time()))
+            self.got[room].append(Got(number, event["at"], time.time(), asked))
         elif number > self.offsets[room]:
             self._ask(room)
 

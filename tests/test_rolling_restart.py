@@ -89,7 +89,7 @@ async def test_a_thousand_sockets_on_two_servers_of_which_one_is_told_to_stop(
                         await asyncio.sleep(0.1)
         assert code == 0
         assert ended < ENDS_WITHIN_SECONDS
-        verdict = judge(watchers, log, ())
+        verdict = judge(watchers, log)
         assert (verdict.missing, verdict.surplus) == (0, 0)
         assert verdict.owed > 1000
         assert all(len(watcher.connected) == 1 and not watcher.byes for watcher in watchers[1::2])
