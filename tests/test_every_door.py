@@ -256,7 +256,7 @@ def test_only_a_trusted_proxys_word_counts_for_an_address() -> None:
     def address(peer: str, forwarded: str, *proxies: str) -> str:
         transport = mock_transport(peer)
         request = make_mocked_request("GET", "/", headers={"X-Forwarded-For": forwarded}, transport=transport)
-        return client_address(request, [ip_network(text) for text in proxies])
+        return client_address(request, tuple(ip_network(text) for text in proxies))
 
     assert address("203.0.113.9", "198.51.100.1") == "203.0.113.9"
     assert address("203.0.113.9", "198.51.100.1", "10.0.0.0/8") == "203.0.113.9"
@@ -270,7 +270,7 @@ def test_a_proxy_that_nobody_named_is_told_of_once(caplog: pytest.LogCaptureFixt
         request = make_mocked_request(
             "GET", "/", headers={"X-Forwarded-For": "1.2.3.4"}, transport=mock_transport(peer)
         )
-        client_address(request, [ip_network(text) for text in proxies])
+        client_address(request, tuple(ip_network(text) for text in proxies))
 
     ask("203.0.113.9")  # a stranger who makes it up
     ask("10.7.7.7", "10.0.0.0/8")

@@ -34,6 +34,7 @@ from worker.ticks import keep_ticking
 log = logging.getLogger(__name__)
 MARKER = "amrutam:marker"
 AT_ONCE = 16
+HERE = 64  # those that begin in one moment ask the database in one statement
 GATHER_SECONDS = 0.03
 NICE = 10  # on a shared machine letters wait for bookings, not bookings for letters
 
@@ -53,7 +54,7 @@ class Worker:
         )
         self._broker, self._hand_over = make_broker(settings, self._runner.execute)
         self._nudged = asyncio.Event()
-        self._here = asyncio.Semaphore(AT_ONCE)
+        self._here = asyncio.Semaphore(HERE)
         self._running: set[asyncio.Task[None]] = set()
         self._redis_answers = True
         self._ticks = ticks_of(settings, cipher)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from asyncpg import Record
 
+from server.core.batches import Statement
 from server.core.tx import Tx
 
 LEASE_SECONDS = 60
@@ -49,13 +50,14 @@ LOCK_DELIVERY = """
 """
 # `sent_at` is the permission to begin an errand: taking it makes a second copy of the message find nothing to do, also
 # while the first is at work outside, without a transaction. The sweep gives it anew when a lease has run out.
-CLAIM = """
-    update deliveries d set due_at = $3::timestamptz + make_interval(secs => $4), sent_at = null
-      from outbox o
-     where d.event_id = $1 and d.step = $2 and d.done_at is null and d.parked_at is null and d.sent_at is not null
-       and o.id = d.event_id
-    returning o.name, o.payload
-"""
+CLAIM = Statement(f"""
+    update deliveries d set due_at = w.now + interval '{LEASE_SECONDS} seconds', sent_at = null
+      from unnest($1::uuid[], $2::text[], $3::timestamptz[]) with ordinality as w (event_id, step, now, caller)
+      join outbox o on o.id = w.event_id
+     where d.event_id = w.event_id and d.step = w.step
+       and d.done_at is null and d.parked_at is null and d.sent_at is not null
+    returning w.caller, o.name, o.payload
+""")  # noqa: S608 - a constant
 PUT_BACK = """
     update deliveries set due_at = $3::timestamptz + make_interval(secs => 1)
      where event_id = $1 and step = $2 and done_at is null and parked_at is null
@@ -64,7 +66,12 @@ RENEW = """
     update deliveries set due_at = $3::timestamptz + make_interval(secs => $4)
      where event_id = $1 and step = $2 and done_at is null and parked_at is null
 """
-DONE = "update deliveries set done_at = $3, error = null where event_id = $1 and step = $2 and done_at is null"
+DONE = Statement("""
+    update deliveries d set done_at = w.now, error = null
+      from unnest($1::uuid[], $2::text[], $3::timestamptz[]) with ordinality as w (event_id, step, now, caller)
+     where d.event_id = w.event_id and d.step = w.step and d.done_at is null
+    returning w.caller
+""")
 FAILED = """
     update deliveries
        set tries = tries + 1, error = $3,
@@ -120,7 +127,8 @@ async def lock_delivery(tx: Tx, delivery: Delivery) -> Record | None:
 
 async def claim(tx: Tx, delivery: Delivery) -> Record | None:
     """The event of an open errand, taken for one lease; None when it is done, parked or taken."""
-    return await tx.conn.fetchrow(CLAIM, *delivery, tx.now, float(LEASE_SECONDS))
+    rows = await tx.ask(CLAIM, (*delivery, tx.now))
+    return rows[0] if rows else None
 
 
 async def put_back(tx: Tx, delivery: Delivery) -> None:
@@ -135,7 +143,7 @@ async def renew(tx: Tx, delivery: Delivery) -> None:
 
 async def done(tx: Tx, delivery: Delivery) -> None:
     """Close a delivery, in the transaction of its effect."""
-    await tx.conn.execute(DONE, *delivery, tx.now)
+    await tx.ask(DONE, (*delivery, tx.now))
 
 
 async def failed(tx: Tx, delivery: Delivery, error: str, pause_seconds: float, most: int) -> Record | None:

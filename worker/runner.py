@@ -69,7 +69,7 @@ class Runner:
         async def claim(tx: Tx) -> Event | None:
             return self._unpacked(await queries.claim(tx, delivery))
 
-        event = await self._database.brief(claim)
+        event = await self._database.together(claim)
         if event is None:
             return
         run = self._database.run(
@@ -81,7 +81,7 @@ class Runner:
                 await self._bound[step.name](run, event)
         finally:
             await end_tasks([renewing])
-        await self._database.brief(lambda tx: queries.done(tx, delivery))
+        await self._database.together(lambda tx: queries.done(tx, delivery))
 
     async def _keep_lease(self, delivery: Delivery) -> None:
         while True:

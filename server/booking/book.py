@@ -8,13 +8,12 @@ from zoneinfo import ZoneInfo
 from asyncpg import Record
 
 from server.booking import queries
-from server.booking.daily_limit import day_began, hold_daily_limit
+from server.booking.daily_limit import day_began
 from server.booking.events import ConsultationBooked
 from server.booking.models import BookSlot, HeldAlready
 from server.booking.problems import (
     BeyondHorizon,
     ConsentWithdrawn,
-    DailyLimit,
     DoctorDayFull,
     NotVerified,
     SlotPassed,
@@ -57,7 +56,6 @@ async def book_slot(tx: Tx, ask: BookSlot, *, cipher: Cipher, settings: Settings
     _refuse(found, tx.now, settings)
     if not _is_free(found):
         return await _answer_a_loser(tx, ask.slot_id, found, settings)
-    await _keep_daily_limit(tx, settings)
     if found["daily_limit"] is not None:
         await tx.begin()
         if not await takes_place(tx, found["doctor_id"], ask.slot_id, found["start_time"]):
@@ -65,7 +63,7 @@ async def book_slot(tx: Tx, ask: BookSlot, *, cipher: Cipher, settings: Settings
     opening = await _opening(tx, ask, found, cipher, settings)
     booked = _opened(opening)
     name = await cipher.open(tx, found["user_id"], Place("users", "name", found["user_id"]), found["name"])
-    queries.book(tx, opening, consents=found["consents"] is not None)
+    queries.book(tx, opening)
     tx.emit(SlotChanged(doctor_id=booked.doctor_id, slot=_slot(ask.slot_id, booked, opening.version + 1)))
     tx.emit(QueueChanged(doctor_id=booked.doctor_id, entry=_entry(tx, booked, name, found["time_zone"])))
     tx.emit(ConsultationBooked(consultation_id=booked.id))
@@ -97,20 +95,10 @@ def _refuse(found: Record, now: datetime, settings: Settings) -> None:
             raise BeyondHorizon
 
 
-async def _keep_daily_limit(tx: Tx, settings: Settings) -> None:
-    """Parallel requests must add up: with a limit, a patient's bookings take turns to their commit."""
-    if settings.bookings_a_day == 0:
-        return
-    assert tx.actor.patient_id is not None
-    await tx.begin()
-    await hold_daily_limit(tx, tx.actor.patient_id, settings)
-    if await queries.booked_since(tx, day_began(tx.now, tx.actor.time_zone)) >= settings.bookings_a_day:
-        raise DailyLimit
-
-
 async def _answer_a_loser(tx: Tx, slot_id: SlotId, found: Record, settings: Settings) -> Consultation:
     """What the patient holds already, or what else is free."""
     if found["patient_n"] == tx.actor.patient_n and tx.actor.patient_id is not None:
+        await tx.begin()
         held = await queries.held_unpaid(tx, slot_id, tx.actor.patient_id)
         if held is not None:
             # model_construct: a value that was checked as a Consultation, under its other name.
@@ -146,8 +134,11 @@ async def _opening(tx: Tx, ask: BookSlot, found: Record, cipher: Cipher, setting
         consultation_id=consultation_id,
         payment_id=PaymentId(new_id(tx.now)),
         entry_id=new_id(tx.now),
+        consents=found["consents"] is not None,
         consent_id=new_id(tx.now),
         expires_at=None if found["fee_minor"] == 0 else hold_until(tx.now, settings),
+        a_day=settings.bookings_a_day,
+        day_began=day_began(tx.now, tx.actor.time_zone),
     )
 
 

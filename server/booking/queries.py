@@ -1,24 +1,23 @@
 """SQL of booking: a look, and the one statement that books.
 
-Booking owns no table. Everywhere else the tables' owners write them; here
-slot, consultation, payment, ledger entry and consent are folded into one statement, joined with the flush, because
-bookings a second are what the benchmark watches.
+Booking owns no table. Everywhere else the tables' owners write them; here slot, consultation, payment, ledger entry
+and consent are folded into one statement, joined with the flush, for all callers of one moment, because bookings a
+second are what the benchmark watches.
 """
 
 from __future__ import annotations
 
-import functools
-import re
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from uuid import UUID
 
 import asyncpg
 from asyncpg import Record
 
-from server.booking.problems import PatientBusy
+from server.booking.problems import DailyLimit, PatientBusy
 from server.consultations import PaymentStatus
-from server.core.errors import Problem
+from server.core.batches import Statement
 from server.core.ids import ConsultationId, DoctorId, PatientId, PaymentId, SlotId, made_at
 from server.core.outbox import at_once
 from server.core.tx import LastWord, Tx
@@ -28,85 +27,107 @@ CONSENT = "teleconsultation"
 CONSENT_VERSION = "1"
 
 # What is true before anything is written: the key's earlier answer, the slot and its doctor, the patient.
-LOOK = """
-    select k.body_hash, k.status, k.reply,
+LOOK = Statement("""
+    select w.caller, k.body_hash, k.status, k.reply,
            s.id as slot_id, s.doctor_id, s.start_time, s.end_time, s.status as slot_status, s.version, s.patient_n,
-           s.offered_until > $5::timestamptz and s.offered_n is distinct from $6::int as kept,
-           d.fee_minor, d.currency, d.time_zone, d.lead_minutes, d.horizon_days, d.daily_limit,
-           u.id as user_id, u.name, u.language, u.email_verified_at is not null as verified,
-           (select bool_or(c.withdrawn_at is null) from consents c
-             where c.patient_id = p.id and c.purpose = $8::text) as consents
-      from (select 1) as one
-      left join idempotency_keys k on k.owner = $1 and k.route = $2 and k.key = $3
-      left join (availability_slots s join doctors d on d.id = s.doctor_id and d.verified_at is not null)
-             on s.id = $4::uuid
-      left join (patients p join users u on u.id = p.user_id) on p.id = $7::uuid
-"""
-BOOKED_SINCE = """
-    select count(*) from consultations c
-     where c.patient_id = $1 and c.created_at >= $2 and c.ended_as is distinct from 'unpaid'
-"""
-
-# The write, in parts, since a part that has nothing to do still costs its set-up. The update's own condition decides
-# among any number at once: the slot must be as the look found it.
-TAKEN = """
+           s.offered_until > w.now and s.offered_n is distinct from w.patient_n as kept,
+           s.fee_minor, s.currency, s.time_zone, s.lead_minutes, s.horizon_days, s.daily_limit, u.*
+      from unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::timestamptz[], $6::int[], $7::uuid[], $8::text[])
+           with ordinality as w (owner, route, key, slot_id, now, patient_n, patient_id, purpose, caller)
+      left join lateral (
+            select k.body_hash, k.status, k.reply from idempotency_keys k
+             where k.owner = w.owner and k.route = w.route and k.key = w.key
+             limit 1
+           ) k on true
+      left join lateral (
+            select s.id, s.doctor_id, s.start_time, s.end_time, s.status, s.version, s.patient_n, s.offered_until,
+                   s.offered_n, d.fee_minor, d.currency, d.time_zone, d.lead_minutes, d.horizon_days, d.daily_limit
+              from availability_slots s join doctors d on d.id = s.doctor_id and d.verified_at is not null
+             where s.id = w.slot_id
+             limit 1
+           ) s on true
+      left join lateral (
+            select u.id as user_id, u.name, u.language, u.email_verified_at is not null as verified,
+                   (select bool_or(c.withdrawn_at is null) from consents c
+                     where c.patient_id = p.id and c.purpose = w.purpose) as consents
+              from patients p join users u on u.id = p.user_id
+             where p.id = w.patient_id
+             limit 1
+           ) u on true
+""")
+# The write. The update's own condition decides among any number at once: the slot must be as the look found it. A
+# patient's bookings of the day are counted where those of other transactions can add nothing meanwhile, and those on
+# the way in this very statement count too.
+_COLUMNS = {
+    "slot_id": "uuid",
+    "version": "int",
+    "doctor_id": "uuid",
+    "start_time": "timestamptz",
+    "end_time": "timestamptz",
+    "fee_minor": "bigint",
+    "currency": "text",
+    "patient_id": "uuid",
+    "patient_n": "int",
+    "language": "text",
+    "provider": "text",
+    "provider_order": "text",
+    "meeting_link": "text",
+    "reason": "bytea",
+    "consultation_id": "uuid",
+    "created_at": "timestamptz",
+    "confirmed_at": "timestamptz",
+    "payment_id": "uuid",
+    "payment_status": "text",
+    "expires_at": "timestamptz",
+    "entry_id": "uuid",
+    "consents": "bool",
+    "consent_id": "uuid",
+    "purpose": "text",
+    "text_version": "text",
+    "a_day": "int",
+    "day_began": "timestamptz",
+}
+BOOK = at_once(
+    _COLUMNS,
+    """
     taken as (
         update availability_slots s
-           set status = 'BOOKED', consultation_id = {consultation_id}::uuid, patient_n = {patient_n}::int,
-               version = version + 1, fee_minor = {fee_minor}::bigint, currency = {currency}::text
-          from key
-         where key.got and s.id = {slot_id}::uuid and s.status = 'AVAILABLE' and s.version = {version}::int
-        returning s.id
+           set status = 'BOOKED', consultation_id = w.consultation_id, patient_n = w.patient_n,
+               version = s.version + 1, fee_minor = w.fee_minor, currency = w.currency
+          from wanted w
+         where w.got and w.allowed and s.id = w.slot_id and s.status = 'AVAILABLE' and s.version = w.version
+        returning w.caller
+    ), done as (
+        select caller from taken
     ), priced as (
         insert into payments (id, consultation_id, patient_id, amount_minor, currency, status, provider,
                               provider_order, expires_at, created_at)
-        select {payment_id}::uuid, {consultation_id}::uuid, {patient_id}::uuid, {fee_minor}::bigint, {currency}::text,
-               {payment_status}::text, {provider}::text, {provider_order}::text, {expires_at}::timestamptz,
-               {now}::timestamptz
-          from taken
-    ),"""
-ENTERED = """
-    entered as (
+        select payment_id, consultation_id, patient_id, fee_minor, currency, payment_status, provider,
+               provider_order, expires_at, at
+          from wanted join done using (caller)
+    ), entered as (
         insert into payment_entries (id, payment_id, kind, amount_minor, provider, provider_payment, created_at)
-        select {entry_id}::uuid, {payment_id}::uuid, 'captured', 0, {provider}::text, {payment_id}::uuid::text,
-               {now}::timestamptz
-          from taken
-    ),"""
-AGREED = """
-    agreed as (
+        select entry_id, payment_id, 'captured', 0, provider, payment_id::text, at
+          from wanted join done using (caller)
+         where fee_minor = 0
+    ), agreed as (
         insert into consents (id, patient_id, purpose, text_version, language, channel, given_at)
-        select {consent_id}::uuid, {patient_id}::uuid, {purpose}::text, {text_version}::text, {language}::text,
-               'booking', {now}::timestamptz
-          from taken
+        select consent_id, patient_id, purpose, text_version, language, 'booking', at
+          from wanted join done using (caller)
+         where not consents
         on conflict do nothing
-    ),"""
-DONE = """
-    done as (
+    ), opened as (
         insert into consultations (id, created_at, patient_id, doctor_id, slot_id, meeting_link, start_time, end_time,
                                    reason, confirmed_at)
-        select {consultation_id}::uuid, {created_at}::timestamptz, {patient_id}::uuid, {doctor_id}::uuid, id,
-               {meeting_link}::text, {start_time}::timestamptz, {end_time}::timestamptz, {reason}::bytea,
-               {confirmed_at}::timestamptz
-          from taken
-        returning id
-    )
-"""
-
-
-@functools.cache
-def statement(*, free: bool, consents: bool) -> tuple[str, tuple[str, ...]]:
-    """The write for one case, as one statement with the flush; and whose values its parameters are, in order."""
-    parts = [TAKEN]
-    if free:
-        parts.append(ENTERED)
-    if not consents:
-        parts.append(AGREED)
-    text = "".join([*parts, DONE])
-    names = tuple(dict.fromkeys(re.findall(r"{(\w+)}", text)))
-    places = {name: f"${number}" for number, name in enumerate(names, 1)}
-    return at_once(text.format_map(places), len(names)), names
-
-
+        select consultation_id, created_at, patient_id, doctor_id, slot_id, meeting_link, start_time, end_time,
+               reason, confirmed_at
+          from wanted join done using (caller)
+    )""",
+    allowed="""
+           w.a_day = 0 or booked_since(w.patient_id, w.day_began)
+                          + row_number() over (partition by w.patient_id order by w.caller) <= w.a_day""",
+)
+_row = attrgetter(*_COLUMNS)
 HELD = """
     select c.id
       from availability_slots s
@@ -137,8 +158,11 @@ class Opening:
     consultation_id: ConsultationId
     payment_id: PaymentId
     entry_id: UUID
+    consents: bool
     consent_id: UUID
     expires_at: datetime | None
+    a_day: int
+    day_began: datetime
     purpose: str = CONSENT
     text_version: str = CONSENT_VERSION
 
@@ -170,32 +194,23 @@ class Opening:
 
 async def look(tx: Tx, slot_id: SlotId) -> Record:
     """What is true of the caller's idempotency key, the slot and the patient; null where one of them is not."""
-    row = await tx.conn.fetchrow(
-        LOOK,
-        tx.key.owner if tx.key else None,
-        tx.key.route if tx.key else None,
-        tx.key.key if tx.key else None,
-        slot_id,
-        tx.now,
-        tx.actor.patient_n,
-        tx.actor.patient_id,
-        CONSENT,
-    )
-    assert row is not None
+    key = (tx.key.owner, tx.key.route, tx.key.key) if tx.key else (None, None, None)
+    [row] = await tx.ask(LOOK, (*key, slot_id, tx.now, tx.actor.patient_n, tx.actor.patient_id, CONSENT))
     return row
 
 
-async def booked_since(tx: Tx, day_began: datetime) -> int:
-    """How many consultations the acting patient has booked since then; whose hold ran out unpaid count not."""
-    count: int = await tx.conn.fetchval(BOOKED_SINCE, tx.actor.patient_id, day_began)
-    return count
+def book(tx: Tx, opening: Opening) -> None:
+    """Leave the write as the transaction's last word.
 
-
-def book(tx: Tx, opening: Opening, *, consents: bool) -> None:
-    """Leave the write as the transaction's last word. A patient who is elsewhere then is refused as PatientBusy."""
-    text, names = statement(free=opening.free, consents=consents)
-    refusals: dict[type[Exception], type[Problem]] = {asyncpg.ExclusionViolationError: PatientBusy}
-    tx.last = LastWord(text, [getattr(opening, name) for name in names], refusals)
+    A patient who is elsewhere then is refused as PatientBusy, one who has booked enough for the day as DailyLimit.
+    """
+    tx.last = LastWord(
+        BOOK,
+        _row(opening),
+        ids=(opening.consultation_id, opening.entry_id, opening.consent_id),
+        refusals={asyncpg.ExclusionViolationError: PatientBusy},
+        refusal=DailyLimit,
+    )
 
 
 async def held_unpaid(tx: Tx, slot_id: SlotId, patient_id: PatientId) -> ConsultationId | None:

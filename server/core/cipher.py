@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from server.core.batches import Statement
 from server.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,10 +33,15 @@ VERSION = b"\x01"
 CACHED_SECONDS = 300
 CACHED_KEYS = 10_000
 
-LOAD_KEY = """
-    select wrapped, wrapped_by, xmin::text = (pg_current_xact_id_if_assigned()::text::bigint % 4294967296)::text as mine
-      from data_keys where owner_id = $1
-"""
+LOAD_KEY = Statement("""
+    select w.caller, k.*
+      from unnest($1::uuid[]) with ordinality as w (owner_id, caller)
+     cross join lateral (
+        select wrapped, wrapped_by,
+               xmin::text = (pg_current_xact_id_if_assigned()::text::bigint % 4294967296)::text as mine
+          from data_keys d where d.owner_id = w.owner_id limit 1
+     ) k
+""")
 # Says itself who acts: in an operation that acts at once it is a transaction of its own.
 SAVE_KEY = """
     with act as materialized (select set_config('amrutam.tx', $5, true))
@@ -131,14 +137,15 @@ class Cipher:
         held = self._data_keys.get(owner)
         if held is not None and held[0] > time.monotonic():
             return held[1]
-        row = await tx.conn.fetchrow(LOAD_KEY, owner)
-        if row is None:
+        rows = await tx.ask(LOAD_KEY, (owner,))
+        if not rows:
             if not make:
                 raise Unreadable("there is no key for this owner")
             fresh = AESGCM.generate_key(256)
-            await tx.conn.execute(SAVE_KEY, owner, self._wrap(fresh, owner), self._current.hex(), tx.now, tx.act)
-            row = await tx.conn.fetchrow(LOAD_KEY, owner)
-            assert row is not None
+            conn = await tx.connect()
+            await conn.execute(SAVE_KEY, owner, self._wrap(fresh, owner), self._current.hex(), tx.now, tx.act)
+            rows = await tx.ask(LOAD_KEY, (owner,))
+        [row] = rows
         if row["wrapped"] is None:
             raise Erased("this owner's data was erased")
         key = self._unwrap(row["wrapped"], bytes.fromhex(row["wrapped_by"]), owner)

@@ -7,11 +7,13 @@ the flush, `commit`. All session state is transaction-local, so connections go b
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg
@@ -20,6 +22,7 @@ from asyncpg.pool import PoolConnectionProxy
 from pydantic import BaseModel
 
 from server.core import outbox
+from server.core.batches import Batches, Statement
 from server.core.cipher import Cipher
 from server.core.clock import Clock
 from server.core.errors import OutcomeUnknown, Problem, Unavailable
@@ -71,6 +74,7 @@ class Database:
         self.pool = pool
         # asyncpg's pool is not fair: with 64 callers on 10 connections the unluckiest waited four times as long.
         self._turns = Turns(pool.get_max_size(), WAIT_SECONDS)
+        self._batches = Batches(self._fetch, AWAY)
         self.clock = clock
         self.cipher = cipher
         self.publisher = publisher
@@ -122,6 +126,7 @@ class Database:
 
         A body that acts `at_once` looks first, each statement for itself, and leaves its one write in `tx.last`: sent
         joined with the flush it is a transaction of one round trip, and no lock waits for this process in between.
+        Looks and writes of callers that come together travel together (core/batches).
         """
         once = self._act_at_once if at_once else self._write_once
         for attempt in range(1, TRIES + 1):
@@ -180,23 +185,32 @@ class Database:
         encode: Encode | None,
     ) -> R:
         acting = False
+        own_key = replace(key, taken=False) if key else None
         try:
-            async with self._turns as left, self.pool.acquire(timeout=left) as conn:
-                own_key = replace(key, taken=False) if key else None
-                tx = Tx(conn, self.clock(), actor, request_id, own_key, source, begun=False)
-                try:
-                    result = await body(tx)
-                    reply = encode(result) if encode is not None and tx.key is not None else None
-                    acting = True
-                    frames = await outbox.act_at_once(tx, self.cipher, reply)
-                    if tx.begun:
-                        await conn.execute("commit")
-                finally:
-                    await _roll_back(conn)
+            async with contextlib.AsyncExitStack() as stack:
+                ways = _Ways(self._batches, partial(self._connection, stack))
+                tx = Tx(None, self.clock(), actor, request_id, own_key, source, ways=ways, begun=False)
+                result = await body(tx)
+                reply = encode(result) if encode is not None and tx.key is not None else None
+                acting = True
+                frames = await outbox.act_at_once(tx, self.cipher, reply)
+                if tx.begun:
+                    await tx.conn.execute("commit")
         except AWAY as error:
             raise _away(error, committing=acting) from error
         self._publish(tx, frames)
         return result
+
+    async def _connection(self, stack: contextlib.AsyncExitStack) -> PoolConnectionProxy[Record]:
+        """A connection until the stack ends, which rolls back what was begun and not committed."""
+        left = await stack.enter_async_context(self._turns)
+        conn = await stack.enter_async_context(self.pool.acquire(timeout=left))
+        stack.push_async_callback(_roll_back, conn)
+        return conn
+
+    async def _fetch(self, statement: str, args: Sequence[Any]) -> list[Record]:
+        async with self._turns as left, self.pool.acquire(timeout=left) as conn:
+            return await conn.fetch(statement, *args)
 
     def _publish(self, tx: Tx, frames: list[Frame]) -> None:
         self.publisher.drop(tx.events)
@@ -241,6 +255,21 @@ class Database:
             raise TypeError("a brief statement has no flush")
         return result
 
+    async def together(self, body: Body[R]) -> R:
+        """The same for a body of one statement for many: it travels with those of whoever asks at the same moment."""
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                ways = _Ways(self._batches, partial(self._connection, stack))
+                tx = Tx(None, self.clock(), SYSTEM, ways=ways, begun=False)
+                result = await body(tx)
+        except RETRYABLE:
+            raise Unavailable(retry_after_seconds=1) from None
+        except AWAY as error:
+            raise _away(error, committing=False) from error
+        if tx.events or tx.reads:
+            raise TypeError("a brief statement has no flush")
+        return result
+
     async def _record(self, problem: Problem, actor: Actor, request_id: str, source: str) -> None:
         record = problem.record
         assert record is not None
@@ -253,6 +282,20 @@ class Database:
     def run(self, *, actor: Actor, request_id: str = "", source: str = "rest", key: str = "") -> Run:
         """A Run for an errand."""
         return _Run(self, actor, request_id, source, key)
+
+
+class _Ways:
+    """The ways of one operation that acts at once."""
+
+    def __init__(self, batches: Batches, connect: Callable[[], Awaitable[PoolConnectionProxy[Record]]]) -> None:
+        self._batches = batches
+        self._connect = connect
+
+    async def ask(self, statement: Statement, wish: Any) -> list[Record]:
+        return await self._batches.ask(statement, wish)
+
+    async def connect(self) -> PoolConnectionProxy[Record]:
+        return await self._connect()
 
 
 class _Run:
@@ -279,6 +322,9 @@ class _Run:
 
     async def glance(self, operation: Callable[[Tx, Any], Awaitable[R]], ask: Any) -> R:
         return await self._database.brief(lambda tx: operation(tx, ask))
+
+    async def together(self, operation: Callable[[Tx, Any], Awaitable[R]], ask: Any) -> R:
+        return await self._database.together(lambda tx: operation(tx, ask))
 
     async def once(
         self,

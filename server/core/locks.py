@@ -14,17 +14,20 @@ from collections.abc import AsyncGenerator
 from redis.asyncio import Redis
 
 from server.core.publish import Publisher
+from server.core.scripts import Scripts, script
 from server.core.valkey import REDIS_AWAY
 
 LEASE_MS = 5000
+TAKE = script("return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])")
 LONGEST_WAIT_SECONDS = 1.0
 
 
 class HerdLocks:
     """The locks as one process takes them: of its own callers one asks Redis, the rest wait for that one."""
 
-    def __init__(self, redis: Redis, publisher: Publisher) -> None:
+    def __init__(self, redis: Redis, scripts: Scripts, publisher: Publisher) -> None:
         self._redis = redis
+        self._scripts = scripts
         self._publisher = publisher
         self._ahead: dict[str, asyncio.Event] = {}
 
@@ -54,7 +57,7 @@ class HerdLocks:
     async def _hold_for_all(self, name: str) -> AsyncGenerator[bool]:
         key, token = f"amrutam:lock:{name}", secrets.token_hex(8)
         try:
-            held = await self._redis.set(key, token, nx=True, px=LEASE_MS)
+            held = await self._scripts.run(TAKE, [key], [token, LEASE_MS])
         except REDIS_AWAY:
             yield True
             return

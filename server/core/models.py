@@ -124,6 +124,7 @@ TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), Level.PUBLIC]
 
 
+@functools.lru_cache(maxsize=4096)  # what happens now is told to several rooms, and slots begin when others do
 def rfc3339(at: datetime) -> str:
     """An instant as every reply writes it: UTC, with `Z`, milliseconds where there are any."""
     text = at.astimezone(UTC).isoformat(timespec="milliseconds" if at.microsecond else "seconds")

@@ -3,70 +3,96 @@
 from __future__ import annotations
 
 import json
-import re
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
 
+from server.core.batches import Statement, columns
 from server.core.cipher import Cipher
 from server.core.events import EVENTS, Event, Signal
 from server.core.idempotency import InFlight
 from server.core.ids import EventId, new_id
 from server.core.tx import LastWord, Tx
 
-# One statement for all of it. Rooms are taken in name order (two rooms taken one by one, in different orders by
-# different transactions, deadlock); the row lock of `rooms` makes numbers dense and in commit order.
-_PARTS = """
+# One statement for all of it, of one transaction or of many callers, of whom those count that are in `done`. Rooms are
+# taken in name order (two rooms taken one by one, in different orders by different transactions, deadlock); the row
+# lock of `rooms` makes numbers dense and in commit order.
+_TOLD = """
+    told as (
+        select * from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::text[], $6::text[],
+                             $7::bytea[], $8::int[], $9::bytea[])
+                 with ordinality as t (actor_id, request_id, at, owner, route, key, body_hash, status, reply, caller)
+    )"""
+_FLUSH = """
     posted as (
         insert into outbox (id, name, payload, actor_id, request_id, created_at)
-        select id, name, payload, $4, $5, $6 from unnest($1::uuid[], $2::text[], $3::bytea[]) as e (id, name, payload)
-         where {done}
+        select e.id, e.name, e.payload, t.actor_id, t.request_id, t.at
+          from unnest($10::int[], $11::uuid[], $12::text[], $13::bytea[]) as e (caller, id, name, payload)
+          join told t using (caller)
+          join done using (caller)
+    ), entries as (
+        select e.*, t.at, count(*) over (partition by e.room) as share,
+               row_number() over (partition by e.room order by e.place) as turn
+          from unnest($14::int[], $15::text[], $16::uuid[], $17::text[], $18::bytea[])
+               with ordinality as e (caller, room, event_id, type, data, place)
+          join told t using (caller)
+          join done using (caller)
     ), numbered as (
         insert into rooms (name, seq)
-        select room, count(*) from unnest($7::text[]) as wanted (room) where {done} group by room order by room
+        select room, max(share) from entries group by room order by room
         on conflict (name) do update set seq = rooms.seq + excluded.seq
         returning name, seq
+    ), placed as (
+        select e.*, n.seq - e.share + e.turn as number from entries e join numbered n on n.name = e.room
     ), logged as (
         insert into room_events (room, number, event_id, type, data, at)
-        select e.room, n.seq - e.behind, e.event_id, e.type, e.data, $6
-          from unnest($7::text[], $8::int[], $9::uuid[], $10::text[], $11::bytea[])
-               as e (room, behind, event_id, type, data)
-          join numbered n on n.name = e.room
+        select room, number, event_id, type, data, at from placed
     ), kept as (
         insert into idempotency_keys (owner, route, key, body_hash, status, reply, created_at)
-        select $12, $13, $14, $15, $16, $17, $6 where $12::text is not null and {done}
-    )
-"""
-FLUSH = f"with {_PARTS.format(done='true')} select name, seq from numbered"  # noqa: S608 - our own text
-_PARAMETERS = 17
+        select owner, route, key, body_hash, status, reply, at from told join done using (caller)
+         where owner is not null
+    )"""
+_PARAMETERS = 18
+FLUSH = f"""
+    with {_TOLD}, done as (select caller from told), {_FLUSH}
+    select number from placed order by place
+"""  # noqa: S608 - our own text
 
 
-def at_once(parts: str, parameters: int) -> str:
-    """One statement, its own transaction, of an operation's write and the flush.
+def at_once(columns: Mapping[str, str], parts: str, *, allowed: str = "true") -> Statement:
+    """One statement, its own transaction, of what operations of many callers write and their flush.
 
-    `parts` are CTEs with parameters $1 to $`parameters`. They write only where `key.got`, and the last, `done`, has
-    a row if they did; nothing is flushed otherwise.
+    `columns` names what each caller gives, with its type. `parts` are CTEs over `wanted`: a row a caller, with these
+    columns, `caller`, `at`, and `got` and `allowed`, without which nothing is to be written. The part `done` has the
+    `caller`s whose write was done; nothing of the others is flushed. `allowed` is an expression over `w`.
     """
-    flush = re.sub(r"\$(\d+)", lambda m: f"${int(m[1]) + parameters}", _PARTS.format(done="exists (select from done)"))
-    owner, route, key, act = (f"${parameters + n}" for n in (12, 13, 14, _PARAMETERS + 1))
-    return f"""
-    with act as materialized (select set_config('amrutam.tx', {act}, true)),
-    key as materialized (
-        select case when {owner}::text is null then true
-                    else pg_try_advisory_xact_lock(hashtextextended({owner} || '|' || {route} || '|' || {key}, 0))
-               end as got
-          from act
-    ), {parts}, {flush}
-    select key.got, exists (select from done) as done, numbered.name, numbered.seq
-      from key left join numbered on true
+    act = _PARAMETERS + 1
+    arrays = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(columns.values(), act + 2))
+    text = f"""
+    with act as materialized (
+        select set_config('amrutam.tx', ${act}, true), set_config('amrutam.acts', ${act + 1}, true)
+    ), {_TOLD}, keyed as materialized (
+        select t.*, t.owner is null
+                    or pg_try_advisory_xact_lock(hashtextextended(t.owner || '|' || t.route || '|' || t.key, 0)) as got
+          from act, told t
+    ), wanted as materialized (
+        select w.*, k.at, k.got, {allowed} as allowed
+          from keyed k
+          join unnest({arrays}) with ordinality as w ({", ".join(columns)}, caller) using (caller)
+    ), {parts}, {_FLUSH}
+    select w.caller, w.got, w.allowed, d.caller is not null as done, p.number
+      from wanted w
+      left join done d using (caller)
+      left join placed p using (caller)
+     order by w.caller, p.place
 """  # noqa: S608 - made of our own texts, at import
+    return Statement(text, fold=_folded)
 
 
-NOTHING = at_once("done as (select from key where key.got)", 0)
 ROOM_OFFSET = "select seq from rooms where name = $1"
 RECORD_READS = """
     insert into audit_logs (id, created_at, actor_id, actor_role, source, request_id, action, table_name,
@@ -122,20 +148,60 @@ class Stale(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Flush:
-    """What the flush sends, and the frames that it leads to once the rooms' numbers are known."""
+class _Entry:
+    """One event in one room: the number is the database's to give."""
 
-    args: list[Any]
-    entries: list[tuple[str, EventId, str, bytes]]
-    behind: list[int]
+    room: str
+    event_id: EventId
+    type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What one caller's flush holds."""
+
+    head: Sequence[Any]
+    """Who acts, when, and the reply that is kept with the key: the columns of `told`."""
+    events: Sequence[tuple[EventId, str, bytes]]
+    entries: Sequence[_Entry]
     at: datetime
+    act: str = ""
+    word: LastWord | None = None
 
     def frames(self, rows: list[Record]) -> list[Frame]:
-        heads = {cast(str, row["name"]): cast(int, row["seq"]) for row in rows}
         return [
-            Frame(room, heads[room] - late, name, data, self.at, event_id)
-            for (room, event_id, name, data), late in zip(self.entries, self.behind, strict=True)
+            Frame(entry.room, row["number"], entry.type, entry.data, self.at, entry.event_id)
+            for entry, row in zip(self.entries, rows, strict=False)  # without entries a caller's row has no number
         ]
+
+
+def _flushed(callers: Sequence[_Told]) -> list[Any]:
+    """The parameters of the flush of all these, in the order of their texts."""
+    events = [(caller, *event) for caller, told in enumerate(callers, 1) for event in told.events]
+    entries = [(caller, entry) for caller, told in enumerate(callers, 1) for entry in told.entries]
+    return [
+        *columns([told.head for told in callers]),
+        *(columns(events) or [[]] * 4),
+        [caller for caller, _ in entries],
+        [entry.room for _, entry in entries],
+        [entry.event_id for _, entry in entries],
+        [entry.type for _, entry in entries],
+        [entry.data for _, entry in entries],
+    ]
+
+
+def _folded(callers: Sequence[_Told]) -> list[Any]:
+    """The same with who acts and what each writes. Of many, each row's actor is found by the row's own id."""
+    words = [told.word for told in callers if told.word is not None]
+    act, acts = callers[0].act, ""
+    if len(callers) > 1:
+        act = f"||||{callers[0].at.isoformat()}"
+        acts = json.dumps({str(id_): told.act for told, word in zip(callers, words, strict=True) for id_ in word.ids})
+    return [*_flushed(callers), act, acts, *columns([word.row for word in words])]
+
+
+NOTHING = at_once({"nothing": "bool"}, "done as (select caller from wanted where got)")
 
 
 async def flush(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> list[Frame]:
@@ -144,50 +210,34 @@ async def flush(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> list[Frame
         await record_reads(tx)
     if not tx.events and reply is None:
         return []
-    wanted = _collected(tx, cipher, reply)
-    return wanted.frames(await tx.conn.fetch(FLUSH, *wanted.args))
+    told = _collected(tx, cipher, reply)
+    return told.frames(await tx.conn.fetch(FLUSH, *_flushed([told])))
 
 
 async def act_at_once(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> list[Frame]:
     """Write an operation's last word and the flush, all or nothing. Raises Stale, InFlight and the word's refusals."""
-    word = tx.last or LastWord(NOTHING, ())
-    wanted = _collected(tx, cipher, reply)
+    word = tx.last or LastWord(NOTHING, (None,))
+    told = replace(_collected(tx, cipher, reply), act=tx.act, word=word)
     try:
-        rows = await tx.conn.fetch(word.statement, *word.args, *wanted.args, tx.act)
+        rows = await tx.ask(word.statement, told)
     except tuple(word.refusals) as error:
         raise word.refusals[type(error)]() from None
     if not rows[0]["got"]:
         raise InFlight(retry_after_seconds=1)
+    if not rows[0]["allowed"]:
+        raise word.refusal
     if not rows[0]["done"]:
         raise Stale
-    return wanted.frames(rows)
+    return told.frames(rows)
 
 
-def _collected(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> _Flush:
+def _collected(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> _Told:
     ids = [EventId(new_id(tx.now)) for _ in tx.events]
-    entries = [
-        (room, event_id, event.name, pack(event, cipher))
-        for event_id, event in zip(ids, tx.events, strict=True)
-        for room in event.room_names()
-    ]
-    left = Counter(room for room, *_ in entries)
-    behind: list[int] = []
-    for room, *_ in entries:
-        left[room] -= 1
-        behind.append(left[room])
     key = tx.key if reply is not None else None
-    args = [
-        ids,
-        [event.name for event in tx.events],
-        [pack_payload(event, cipher) for event in tx.events],
+    head = [
         tx.actor.user_id,
         tx.request_id,
         tx.now,
-        [room for room, *_ in entries],
-        behind,
-        [event_id for _, event_id, _, _ in entries],
-        [name for _, _, name, _ in entries],
-        [data for *_, data in entries],
         key.owner if key else None,
         key.route if key else None,
         key.key if key else None,
@@ -195,7 +245,15 @@ def _collected(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> _Flush:
         reply.status if reply else None,
         cipher.seal_system("reply", reply.body) if reply else None,
     ]
-    return _Flush(args, entries, behind, tx.now)
+    events = [
+        (event_id, event.name, pack_payload(event, cipher)) for event_id, event in zip(ids, tx.events, strict=True)
+    ]
+    entries = [
+        _Entry(room, event_id, event.name, pack(event, cipher))
+        for event_id, event in zip(ids, tx.events, strict=True)
+        for room in event.room_names()
+    ]
+    return _Told(head, events, entries, tx.now)
 
 
 async def room_offset(tx: Tx, room: str) -> int:

@@ -14,6 +14,7 @@ from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
 from pydantic import BaseModel
 
+from server.core.batches import Statement
 from server.core.errors import Problem
 from server.core.events import Event
 from server.core.ids import DoctorId, PatientId, SessionId, UserId
@@ -82,25 +83,41 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, slots=True)
 class LastWord:
-    """The one write of an operation that acts at once: sent joined with the flush, as one statement.
+    """The one write of an operation that acts at once: sent joined with the flush, and with those of other callers.
 
-    `statement` is what core/outbox's `at_once` made. Where it does nothing, since what was looked at has changed
-    meanwhile, the operation runs again. `refusals` tells what a constraint's error means.
+    `statement` is what core/outbox's `at_once` made, `row` its columns, `ids` the names of the rows that it makes or
+    changes: by them the trail finds who acted. Where it does nothing, since what was looked at has changed meanwhile,
+    the operation runs again. `refusals` tells what a constraint's error means, `refusal` that it was not allowed.
     """
 
-    statement: str
-    args: Sequence[Any]
+    statement: Statement
+    row: Sequence[Any]
+    ids: Sequence[UUID] = ()
     refusals: Mapping[type[Exception], type[Problem]] = field(default_factory=dict[type[Exception], type[Problem]])
+    refusal: type[Problem] = Problem
+
+
+class Ways(Protocol):
+    """How an operation that acts at once reaches the database: together with others, or by a connection of its own."""
+
+    async def ask(self, statement: Statement, wish: Any) -> list[Record]:
+        """The rows of a statement for many that are this caller's."""
+        ...
+
+    async def connect(self) -> PoolConnectionProxy[Record]:
+        """A connection for the rest of the operation."""
+        ...
 
 
 @dataclass(slots=True)
 class Tx:
     """One transaction: the connection, the moment it began, who acts, and what it tells the house.
 
-    `key` is there only for an operation that acts at once: it looks the key up itself, and sets `last`.
+    An operation that acts at once has `ways`, and a connection only once it has begun; `key` is there for it alone: it
+    looks the key up itself, and sets `last`.
     """
 
-    conn: PoolConnectionProxy[Record]
+    held: PoolConnectionProxy[Record] | None
     now: datetime
     actor: Actor
     request_id: str = ""
@@ -109,13 +126,35 @@ class Tx:
     events: list[Event] = field(default_factory=lambda: list[Event]())
     reads: list[Seen] = field(default_factory=lambda: list[Seen]())
     last: LastWord | None = None
+    ways: Ways | None = None
     begun: bool = True
+
+    @property
+    def conn(self) -> PoolConnectionProxy[Record]:
+        """The transaction's connection."""
+        assert self.held is not None, "an operation that acts at once begins, or connects, before it uses a connection"
+        return self.held
+
+    async def connect(self) -> PoolConnectionProxy[Record]:
+        """The connection; in an operation that acts at once it is without a transaction until `begin`."""
+        if self.held is None:
+            assert self.ways is not None
+            self.held = await self.ways.connect()
+        return self.held
 
     async def begin(self) -> None:
         """In an operation that acts at once: hold from here on to the end what is locked, as any other does."""
         if not self.begun:
-            await self.conn.execute(f"begin; set local amrutam.tx = '{self.act}'")
+            conn = await self.connect()
+            await conn.execute(f"begin; set local amrutam.tx = '{self.act}'")
             self.begun = True
+
+    async def ask(self, statement: Statement, wish: Any) -> list[Record]:
+        """What a statement for many answers this caller: on the way with others where nothing is begun yet."""
+        if self.held is not None:
+            return await self.held.fetch(statement.text, *statement.fold([wish]))
+        assert self.ways is not None
+        return await self.ways.ask(statement, wish)
 
     @property
     def act(self) -> str:
@@ -172,6 +211,10 @@ class Run(Protocol):
 
     async def glance(self, operation: Callable[[Tx, Any], Awaitable[R]], ask: Any) -> R:
         """Run an operation of one reading statement, which needs no transaction around it."""
+        ...
+
+    async def together(self, operation: Callable[[Tx, Any], Awaitable[R]], ask: Any) -> R:
+        """The same for a statement for many: it travels with those of whoever asks at the same moment."""
         ...
 
     async def once(

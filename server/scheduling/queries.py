@@ -9,6 +9,7 @@ from typing import cast
 
 from asyncpg import Record
 
+from server.core.batches import Statement
 from server.core.ids import ConsultationId, DoctorId, SlotId, new_id
 from server.core.tx import Tx
 from server.scheduling.calendar_queries import Calendar
@@ -62,17 +63,26 @@ LIST_SLOTS = f"""
            and s.start_time <= $5::timestamptz + make_interval(days => d.horizon_days)
     {_SOONEST_FIRST}
 """
-NEXT_FREE_SLOTS = f"""
-    {FULL_DAYS}
-    select s.id, s.doctor_id, s.start_time, s.end_time, s.status, s.version
-      from doctors d
-      join availability_slots s on s.doctor_id = d.id
-     where d.id = $1 and s.status = 'AVAILABLE' and s.start_time > $2
-       and s.start_time > $4::timestamptz + make_interval(mins => d.lead_minutes)
-       and s.start_time <= $4::timestamptz + make_interval(days => d.horizon_days)
-       and not {DAY_IS_FULL} and (s.offered_until is null or s.offered_until <= $4)
-     order by s.start_time limit $3
-"""  # noqa: S608 - constants
+NEXT_FREE_SLOTS = Statement(
+    f"""
+    select w.caller, found.*
+      from unnest($1::uuid[], $2::timestamptz[], $3::int[], $4::timestamptz[])
+           with ordinality as w (doctor_id, after, most, now, caller)
+     cross join lateral (
+        {FULL_DAYS.replace("$1", "w.doctor_id").replace("$2", "w.after")}
+        select s.id, s.doctor_id, s.start_time, s.end_time, s.status, s.version
+          from doctors d
+          join availability_slots s on s.doctor_id = d.id
+         where d.id = w.doctor_id and s.status = 'AVAILABLE' and s.start_time > w.after
+           and s.start_time > w.now + make_interval(mins => d.lead_minutes)
+           and s.start_time <= w.now + make_interval(days => d.horizon_days)
+           and not {DAY_IS_FULL} and (s.offered_until is null or s.offered_until <= w.now)
+         order by s.start_time limit w.most
+     ) found
+     order by w.caller, found.start_time
+""",  # noqa: S608 - constants
+    shared=True,
+)
 # Kept for somebody who waits: to everybody else it is booked.
 READ_SLOT = """
     select id, doctor_id, start_time, end_time, version, consultation_id,
@@ -232,8 +242,16 @@ async def all_slots_between(
 
 
 async def next_free(tx: Tx, doctor_id: DoctorId, after: datetime, limit: int) -> list[PublicSlot]:
-    """Free slots that begin after `after` and can be booked by the doctor's rules, soonest first."""
-    return [public(row) for row in await tx.conn.fetch(NEXT_FREE_SLOTS, doctor_id, after, limit, tx.now)]
+    """Free slots that begin after `after` and can be booked by the doctor's rules, soonest first.
+
+    By the minute, as slots begin: so the many who are refused one slot at one moment ask the same, and it is read once.
+    """
+    wish = (doctor_id, _minute(after), limit, _minute(tx.now))
+    return [public(row) for row in await tx.ask(NEXT_FREE_SLOTS, wish)]
+
+
+def _minute(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0)
 
 
 async def read_slot(tx: Tx, slot_id: SlotId) -> Slot | None:

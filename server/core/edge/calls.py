@@ -9,7 +9,6 @@ import ipaddress
 import logging
 import re
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -71,7 +70,7 @@ def csrf_token(settings: Settings, token: str) -> str:
     return hmac.digest(key, b"csrf|" + token.encode(), hashlib.sha256).hex()[:43]
 
 
-def open_call(request: web.Request, proxies: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> Call:
+def open_call(request: web.Request, proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> Call:
     """Begin a call: its id, where it comes from, the language asked for."""
     given = request.headers.get("X-Request-Id", "")
     path = request.path
@@ -86,7 +85,7 @@ def open_call(request: web.Request, proxies: Sequence[ipaddress.IPv4Network | ip
     )
 
 
-def client_address(request: web.Request, proxies: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> str:
+def client_address(request: web.Request, proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> str:
     """The peer's address, or the last hop of X-Forwarded-For that is not a trusted proxy (SECURITY L4)."""
     peer = request.remote or ""
     if not proxies:
@@ -121,7 +120,8 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _is_within(text: str, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+@functools.lru_cache(maxsize=10_000)
+def _is_within(text: str, networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> bool:
     return _is_address(text) and any(ipaddress.ip_address(text) in network for network in networks)
 
 

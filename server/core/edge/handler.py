@@ -61,7 +61,7 @@ class Edge:
         self._proxies = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
         self._replies = Replies(settings, pages)
         self._uploads = UploadTurns()
-        self._locks = HerdLocks(redis, database.publisher)
+        self._locks = HerdLocks(redis, scripts, database.publisher)
         self.identity = Identity(settings, clock, redis, Limits(scripts, settings.limit_factor), database, sessions)
 
     def mount(self, app: web.Application, routes: list[Route], prefix: str) -> None:

@@ -22,7 +22,7 @@ JSON = "application/json"
 
 def status_of(route: Route, result: object) -> int:
     """The line's status, unless the result knows better (asking again for one's own hold is 200, not 201)."""
-    own = getattr(result, "http_status", None)
+    own = getattr(type(result), "http_status", None)
     return own if isinstance(own, int) else route.status
 
 
