@@ -233,7 +233,7 @@ async def test_a_hundred_watchers_end_with_exactly_their_events_whatever_is_kill
         assert [message for watcher in watchers for message in watcher.resyncs] == []
         # Who knocked while the database was away was asked to come again.
         assert {refusal["data"]["status"] for watcher in watchers for refusal in watcher.refused} <= {503}
+        assert '"levelname": "ERROR"' not in one.said + other.said
         # What the machine held up, here or a server that wanted to run, is no delay of the server's.
         assert verdict.latest < LATEST_SECONDS, "\n".join(["", *stories(stage, verdict, LATEST_SECONDS)])
         assert sum(len(watcher.connected) for watcher in watchers) > 300
-        assert '"levelname": "ERROR"' not in one.said + other.said
