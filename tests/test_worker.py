@@ -246,7 +246,7 @@ async def test_an_emptied_redis_loses_no_step(door: Door, services: Services, se
     await door.house.sql("insert into steps (event, step, seen_at) values ('test.knocked', $1, now())", LEFT)
     await door.knock(20)
     # Sent a moment ago, as far as the rows know; Redis has forgotten the messages, and the mark that says it has not.
-    assert len(await door.database.write(queries.relay, source="test")) == 20
+    assert len(await door.database.write(lambda tx: queries.relay(tx, 0, []), source="test")) == 20
     async with Redis.from_url(settings.redis_url.get_secret_value()) as redis:  # pyright: ignore[reportUnknownMemberType]
         await redis.set(MARKER, "1")
     async with working(settings):

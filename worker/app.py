@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import AsyncGenerator
 
+from asyncpg import Record
 from redis.asyncio import Redis
 from taskiq.api import run_receiver_task
 
@@ -26,7 +27,7 @@ from server.payments import gateways_of
 from worker import queries, sagas
 from worker.broker import make_broker
 from worker.jobs import ticks_of
-from worker.queries import Delivery
+from worker.queries import Delivery, Relayed
 from worker.registry import STEPS
 from worker.runner import Runner
 from worker.ticks import keep_ticking
@@ -94,9 +95,11 @@ class Worker:
                 await asyncio.sleep(GATHER_SECONDS)
             self._nudged.clear()
             try:
-                while deliveries := await self._database.brief(queries.relay):
-                    await self._send(deliveries)
-                    if len(deliveries) < queries.RELAYED_AT_ONCE:
+                while relayed := await self._database.brief(
+                    lambda tx: queries.relay(tx, HERE - len(self._running), self._runner.known)
+                ):
+                    await self._begin(relayed)
+                    if len(relayed) < queries.RELAYED_AT_ONCE:
                         break  # what has come meanwhile is gathered with what comes next
             except Problem:
                 log.warning("the relay waits for the database")
@@ -123,6 +126,12 @@ class Worker:
         self._redis_answers = True
         return emptied
 
+    async def _begin(self, relayed: list[Relayed]) -> None:
+        for one in relayed:
+            if one.event is not None:
+                await self._run_here(one.delivery, one.event)
+        await self._send([one.delivery for one in relayed if one.event is None])
+
     async def _send(self, deliveries: list[Delivery]) -> None:
         """Begin here what there is room for, hand the rest to the queue; with Redis away this worker runs all itself.
 
@@ -139,10 +148,10 @@ class Worker:
                 log.debug("queue away; running here", extra={"error": type(error).__name__})
                 await self._run_here(delivery)
 
-    async def _run_here(self, delivery: Delivery) -> None:
+    async def _run_here(self, delivery: Delivery, event: Record | None = None) -> None:
         """Begin a delivery in this process: a slow errand must not hold up the relay, nor the sweep."""
         await self._here.acquire()
-        task = asyncio.create_task(self._runner.execute(delivery))
+        task = asyncio.create_task(self._runner.execute(delivery, event))
         self._running.add(task)
         task.add_done_callback(self._ran)
 

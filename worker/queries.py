@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 from uuid import UUID
 
@@ -20,16 +21,27 @@ ANNOUNCE_STEPS = """
     select event, step, $3 from unnest($1::text[], $2::text[]) as s (event, step)
     on conflict (event, step) do update set seen_at = excluded.seen_at
 """
+# As many as the relaying worker has room for, of the steps it knows, are its own from the beginning: nobody else is
+# told of them, so they need not be claimed.
 RELAY = """
     with fresh as (
-        select id, name from outbox where relayed_at is null order by created_at limit $3 for update skip locked
+        select id, name, payload, created_at
+          from outbox where relayed_at is null order by created_at limit $3 for update skip locked
     ), marked as (
         update outbox o set relayed_at = $1 from fresh f where o.id = f.id
+    ), wanted as (
+        select f.id, s.step, s.step = any($5::text[])
+                             and row_number() over (partition by s.step = any($5::text[]) order by f.created_at) <= $4
+                             as own
+          from fresh f join steps s on s.event = f.name
+    ), made as (
+        insert into deliveries (event_id, step, due_at, sent_at)
+        select id, step, $1::timestamptz + make_interval(secs => $2), case when not own then $1::timestamptz end
+          from wanted
+        on conflict do nothing
+        returning event_id, step, sent_at is null as own
     )
-    insert into deliveries (event_id, step, due_at, sent_at)
-    select f.id, s.step, $1::timestamptz + make_interval(secs => $2), $1 from fresh f join steps s on s.event = f.name
-    on conflict do nothing
-    returning event_id, step
+    select m.event_id, m.step, m.own, f.name, f.payload from made m join fresh f on f.id = m.event_id
 """
 SWEEP = """
     with due as (
@@ -105,9 +117,18 @@ async def announce_steps(tx: Tx, steps: dict[str, str]) -> None:
     await tx.conn.execute(ANNOUNCE_STEPS, list(steps.values()), list(steps), tx.now)
 
 
-async def relay(tx: Tx) -> list[Delivery]:
-    """Turn new outbox events into deliveries, leased as if sent; returns them for sending."""
-    return _pairs(await tx.conn.fetch(RELAY, tx.now, float(LEASE_SECONDS), RELAYED_AT_ONCE))
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """A delivery that was made just now; one of the relaying worker's own has its event with it."""
+
+    delivery: Delivery
+    event: Record | None
+
+
+async def relay(tx: Tx, room: int, known: list[str]) -> list[Relayed]:
+    """Turn new outbox events into deliveries, leased as if sent; `room` of them, of `known` steps, to run here."""
+    rows = await tx.conn.fetch(RELAY, tx.now, float(LEASE_SECONDS), RELAYED_AT_ONCE, room, known)
+    return [Relayed((row["event_id"], row["step"]), row if row["own"] else None) for row in rows]
 
 
 async def sweep(tx: Tx, known: list[str]) -> list[Delivery]:

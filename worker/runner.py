@@ -40,15 +40,16 @@ class Runner:
         }
         self.known = list(self._steps)
 
-    async def execute(self, delivery: Delivery) -> None:
-        """Run one delivery; a failure is counted on its row and never raised."""
+    async def execute(self, delivery: Delivery, event: Record | None = None) -> None:
+        """Run one delivery, with its event where it is this worker's own already; a failure is counted on its row and
+        never raised."""
         step = self._steps.get(delivery[1])
         if step is None:
             await self._leave_to_a_newer_worker(delivery)
             return
         try:
             if step.is_errand:
-                await self._run_errand(step, delivery)
+                await self._run_errand(step, delivery, event)
             else:
                 async with asyncio.timeout(self._step_seconds):
                     await self._run_step(step, delivery)
@@ -65,11 +66,8 @@ class Runner:
 
         await self._database.write(work, request_id=_request(delivery), source="worker")
 
-    async def _run_errand(self, step: Step, delivery: Delivery) -> None:
-        async def claim(tx: Tx) -> Event | None:
-            return self._unpacked(await queries.claim(tx, delivery))
-
-        event = await self._database.together(claim)
+    async def _run_errand(self, step: Step, delivery: Delivery, own: Record | None) -> None:
+        event = self._unpacked(own or await self._database.together(lambda tx: queries.claim(tx, delivery)))
         if event is None:
             return
         run = self._database.run(

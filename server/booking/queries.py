@@ -95,7 +95,8 @@ BOOK = at_once(
            set status = 'BOOKED', consultation_id = w.consultation_id, patient_n = w.patient_n,
                version = s.version + 1, fee_minor = w.fee_minor, currency = w.currency
           from wanted w
-         where w.got and w.allowed and s.id = w.slot_id and s.status = 'AVAILABLE' and s.version = w.version
+         where s.id = any(array(select slot_id from wanted where got and allowed))
+           and s.id = w.slot_id and w.got and w.allowed and s.patient_n is null and s.version = w.version
         returning w.caller
     ), done as (
         select caller from taken

@@ -40,6 +40,7 @@ class Event(Model):
     name: ClassVar[str]
     rooms: ClassVar[tuple[Room, ...]]
     private: ClassVar[bool]
+    address: ClassVar[set[str]]
     control: ClassVar[bool] = False
     """Whether every process hears it at once, on the control channel (a session ended)."""
 
@@ -64,8 +65,11 @@ class Event(Model):
 
     def wire(self) -> dict[str, Any]:
         """The data of the message that browsers get: all fields but those that only address the room."""
-        address = {field for room in self.rooms for field in room.fields}
-        return self.model_dump(mode="json", exclude=address)
+        return self.model_dump(mode="json", exclude=self.address)
+
+    def wire_json(self) -> bytes:
+        """The same as it travels."""
+        return self.model_dump_json(exclude=self.address).encode()
 
 
 class Signal(Model):
@@ -76,6 +80,7 @@ class Signal(Model):
     name: ClassVar[str]
     rooms: ClassVar[tuple[Room, ...]]
     private: ClassVar[bool]
+    address: ClassVar[set[str]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__()
@@ -92,8 +97,11 @@ class Signal(Model):
 
     def wire(self) -> dict[str, Any]:
         """The data of the message that browsers get."""
-        address = {field for room in self.rooms for field in room.fields}
-        return self.model_dump(mode="json", exclude=address)
+        return self.model_dump(mode="json", exclude=self.address)
+
+    def wire_json(self) -> bytes:
+        """The same as it travels."""
+        return self.model_dump_json(exclude=self.address).encode()
 
 
 EVENTS: dict[str, type[Event]] = {}
@@ -104,6 +112,7 @@ def _declare(cls: type[Event] | type[Signal], name: str, rooms: tuple[Room, ...]
     cls.name = name
     cls.rooms = rooms
     cls.private = highest(cls) >= Level.SENSITIVE
+    cls.address = {field for room in rooms for field in room.fields}
     for room in rooms:
         for field in fields_above(cls, room.cleared):
             if field not in room.fields:

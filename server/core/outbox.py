@@ -124,7 +124,7 @@ class StoredReply:
 
 def pack(event: Event | Signal, cipher: Cipher) -> bytes:
     """The wire data of an event as it travels and rests: `P` and JSON, or `S` and the sealed JSON."""
-    plain = json.dumps(event.wire(), ensure_ascii=False, separators=(",", ":")).encode()
+    plain = event.wire_json()
     return b"S" + cipher.seal_system("room", plain) if type(event).private else b"P" + plain
 
 

@@ -140,10 +140,12 @@ class Publisher:
             dropped = [channel for channel, message in batch if message == DROP]
             try:
                 pipe = self._redis.pipeline(transaction=False)
+                # Before anything is told, and each once, however many bookings of one moment made it stale.
+                for key in dict.fromkeys(dropped):
+                    pipe.unlink(key)
                 seen_outbox = False
                 for channel, message in batch:
                     if message == DROP:
-                        pipe.unlink(channel)
                         continue
                     if message.startswith(FREE):
                         pipe.eval(COMPARE_AND_DELETE, 1, channel, message.removeprefix(FREE))

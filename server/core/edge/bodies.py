@@ -70,6 +70,8 @@ async def deadline(request: web.Request, seconds: float) -> AsyncGenerator[None]
 async def read_body(request: web.Request, seconds: float) -> bytes:
     """All bytes, within the size and the time."""
     try:
+        if request.content.is_eof():  # it came with its head: there is nothing to wait for
+            return await request.read()
         async with deadline(request, seconds):
             return await request.read()
     except web.HTTPRequestEntityTooLarge:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -162,21 +163,25 @@ class Identity:
         return json.dumps(held)
 
     def _from_cache(self, cached: bytes | str) -> Actor | None:
-        held = json.loads(cached)
-        if held["until"] < self._clock().timestamp():
-            return None
-        return Actor(
-            role=Role(held["role"]),
-            user_id=UserId(UUID(held["user"])),
-            patient_id=PatientId(UUID(held["patient"])) if held["patient"] else None,
-            patient_n=held["n"],
-            doctor_id=DoctorId(UUID(held["doctor"])) if held["doctor"] else None,
-            session_id=SessionId(UUID(held["session"])),
-            second_step=held["second"],
-            auth_at=datetime.fromisoformat(held["auth"]) if held["auth"] else None,
-            language=held["language"],
-            time_zone=held["zone"],
-        )
+        until, actor = _read(cached)
+        return None if until < self._clock().timestamp() else actor
+
+
+@functools.lru_cache(maxsize=4096)  # who asks once asks again
+def _read(cached: bytes | str) -> tuple[float, Actor]:
+    held = json.loads(cached)
+    return held["until"], Actor(
+        role=Role(held["role"]),
+        user_id=UserId(UUID(held["user"])),
+        patient_id=PatientId(UUID(held["patient"])) if held["patient"] else None,
+        patient_n=held["n"],
+        doctor_id=DoctorId(UUID(held["doctor"])) if held["doctor"] else None,
+        session_id=SessionId(UUID(held["session"])),
+        second_step=held["second"],
+        auth_at=datetime.fromisoformat(held["auth"]) if held["auth"] else None,
+        language=held["language"],
+        time_zone=held["zone"],
+    )
 
 
 def _digest(token: str) -> bytes:
