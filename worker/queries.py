@@ -28,7 +28,7 @@ RELAY = """
         select id, name, payload, created_at
           from outbox where relayed_at is null order by created_at limit $3 for update skip locked
     ), marked as (
-        update outbox o set relayed_at = $1 from fresh f where o.id = f.id
+        update outbox set relayed_at = $1 where id = any(array(select id from fresh))
     ), wanted as (
         select f.id, s.step, s.step = any($5::text[])
                              and row_number() over (partition by s.step = any($5::text[]) order by f.created_at) <= $4
@@ -66,7 +66,7 @@ CLAIM = Statement(f"""
     update deliveries d set due_at = w.now + interval '{LEASE_SECONDS} seconds', sent_at = null
       from unnest($1::uuid[], $2::text[], $3::timestamptz[]) with ordinality as w (event_id, step, now, caller)
       join outbox o on o.id = w.event_id
-     where d.event_id = w.event_id and d.step = w.step
+     where d.event_id = any($1) and d.event_id = w.event_id and d.step = w.step
        and d.done_at is null and d.parked_at is null and d.sent_at is not null
     returning w.caller, o.name, o.payload
 """)  # noqa: S608 - a constant
@@ -81,7 +81,7 @@ RENEW = """
 DONE = Statement("""
     update deliveries d set done_at = w.now, error = null
       from unnest($1::uuid[], $2::text[], $3::timestamptz[]) with ordinality as w (event_id, step, now, caller)
-     where d.event_id = w.event_id and d.step = w.step and d.done_at is null
+     where d.event_id = any($1) and d.event_id = w.event_id and d.step = w.step and d.done_at is null
     returning w.caller
 """)
 FAILED = """

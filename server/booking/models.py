@@ -20,7 +20,7 @@ class BookSlot(Ask):
 class HeldAlready(Consultation):
     """The consultation that this patient holds in that slot, still unpaid: 200, since nothing new came to be."""
 
-    http_status: ClassVar[int] = 200
+    http_status: ClassVar[int | None] = 200
 
 
 class CancelBooking(Ask):

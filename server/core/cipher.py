@@ -70,6 +70,15 @@ class Place:
         return f"amrutam/v1|{self.table}|{self.column}|{self.row}|{owner or 'system'}".encode()
 
 
+@dataclass(frozen=True, slots=True)
+class _DataKey:
+    plain: bytes
+    cipher: AESGCM
+    id: bytes
+    until: float
+    """Until when it may be used without a look whether it still exists, in seconds of the monotonic clock."""
+
+
 class Cipher:
     """Seals and opens; keeps plain data keys for five minutes at most, in this process only."""
 
@@ -84,17 +93,17 @@ class Cipher:
         secret = settings.secret.get_secret_value()
         self._index = _derive(secret, b"amrutam blind index")
         self._signing = HMAC(_derive(secret, b"amrutam envelope"), hashes.SHA256())
-        self._data_keys: OrderedDict[UUID, tuple[float, bytes]] = OrderedDict()
+        self._data_keys: OrderedDict[UUID, _DataKey] = OrderedDict()
 
     async def seal(self, tx: Tx, owner: UUID, place: Place, text: str) -> bytes:
         """Seal a text under its owner's data key, made at first use."""
         key = await self._key(tx, owner, make=True)
-        return _seal(AESGCM(key), _key_id(key), text.encode(), place.associated(owner))
+        return _seal(key.cipher, key.id, text.encode(), place.associated(owner))
 
     async def open(self, tx: Tx, owner: UUID, place: Place, sealed: bytes) -> str:
         """Open a sealed text. Raises Erased when the owner's key is gone, Unreadable when it does not fit."""
         key = await self._key(tx, owner, make=False)
-        return _open(AESGCM(key), sealed, place.associated(owner)).decode()
+        return _open(key.cipher, sealed, place.associated(owner)).decode()
 
     async def file_key(self, tx: Tx, owner: UUID, object_name: str) -> bytes:
         """A key for one stored object alone, derived from its owner's data key: erased with it.
@@ -102,7 +111,7 @@ class Cipher:
         Raises Erased when the owner's key is gone.
         """
         key = await self._key(tx, owner, make=True)
-        return _derive_bytes(key, f"amrutam object|{object_name}".encode())
+        return _derive_bytes(key.plain, f"amrutam object|{object_name}".encode())
 
     def seal_system(self, what: str, plain: bytes) -> bytes:
         """Seal bytes of the house's own plumbing under the system key; `what` is bound to them."""
@@ -133,10 +142,10 @@ class Cipher:
         """Drop a plain data key from memory (after its destruction)."""
         self._data_keys.pop(owner, None)
 
-    async def _key(self, tx: Tx, owner: UUID, *, make: bool) -> bytes:
+    async def _key(self, tx: Tx, owner: UUID, *, make: bool) -> _DataKey:
         held = self._data_keys.get(owner)
-        if held is not None and held[0] > time.monotonic():
-            return held[1]
+        if held is not None and held.until > time.monotonic():
+            return held
         rows = await tx.ask(LOAD_KEY, (owner,))
         if not rows:
             if not make:
@@ -148,13 +157,14 @@ class Cipher:
         [row] = rows
         if row["wrapped"] is None:
             raise Erased("this owner's data was erased")
-        key = self._unwrap(row["wrapped"], bytes.fromhex(row["wrapped_by"]), owner)
+        plain = self._unwrap(row["wrapped"], bytes.fromhex(row["wrapped_by"]), owner)
+        key = _DataKey(plain, AESGCM(plain), _key_id(plain), time.monotonic() + CACHED_SECONDS)
         if not row["mine"]:  # a key of this very transaction may yet be rolled back: remember committed ones only
             self._remember(owner, key)
         return key
 
-    def _remember(self, owner: UUID, key: bytes) -> None:
-        self._data_keys[owner] = (time.monotonic() + CACHED_SECONDS, key)
+    def _remember(self, owner: UUID, key: _DataKey) -> None:
+        self._data_keys[owner] = key
         self._data_keys.move_to_end(owner)
         while len(self._data_keys) > CACHED_KEYS:
             self._data_keys.popitem(last=False)

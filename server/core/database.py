@@ -95,6 +95,9 @@ class Database:
                 "timezone": "UTC",
                 "plan_cache_mode": "force_generic_plan",
                 "jit": "off",
+                # What is looked up by key is mostly in memory; and a plan that reads a small table whole is kept while
+                # the table grows.
+                "random_page_cost": "1.1",
             },
             reset=_leave_as_it_is,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
+import os
 from datetime import UTC, datetime
 from typing import NewType
 from uuid import UUID
@@ -27,7 +27,7 @@ _NEVER_MILLISECONDS = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp() * 1000)
 def new_id(now: datetime) -> UUID:
     """A UUIDv7 (RFC 9562 section 5.7) of the millisecond `now`, 74 bits random. It tells its time; it is no secret."""
     milliseconds = int(now.timestamp() * 1000)
-    random = int.from_bytes(secrets.token_bytes(10))
+    random = int.from_bytes(os.urandom(10))
     value = milliseconds << 80 | 0x7 << 76 | (random >> 62 & 0xFFF) << 64 | 0b10 << 62 | random & (1 << 62) - 1
     return UUID(int=value)
 

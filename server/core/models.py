@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, ClassVar
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
@@ -27,6 +27,9 @@ class Model(BaseModel):
     """A frozen value. Its repr, which logs and tracebacks show, hides what is sensitive or critical."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    http_status: ClassVar[int | None] = None
+    """What it answers with, where that is not the status of its route."""
 
     def __repr_args__(self) -> Iterable[tuple[str | None, object]]:
         for name, value in super().__repr_args__():
@@ -100,6 +103,13 @@ def _zone(value: str) -> str:
     return value
 
 
+@functools.lru_cache(maxsize=4096)  # what happens now is told to several rooms, and slots begin when others do
+def rfc3339(at: datetime) -> str:
+    """An instant as every reply writes it: UTC, with `Z`, milliseconds where there are any."""
+    text = at.astimezone(UTC).isoformat(timespec="milliseconds" if at.microsecond else "seconds")
+    return text.replace("+00:00", "Z")
+
+
 Line = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
@@ -118,17 +128,10 @@ Instant = Annotated[
     AwareDatetime,
     BeforeValidator(_instant),
     AfterValidator(_in_range),
-    PlainSerializer(lambda at: rfc3339(at), return_type=str, when_used="json"),
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
 ]
 TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone), Level.PUBLIC]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), Level.PUBLIC]
-
-
-@functools.lru_cache(maxsize=4096)  # what happens now is told to several rooms, and slots begin when others do
-def rfc3339(at: datetime) -> str:
-    """An instant as every reply writes it: UTC, with `Z`, milliseconds where there are any."""
-    text = at.astimezone(UTC).isoformat(timespec="milliseconds" if at.microsecond else "seconds")
-    return text.replace("+00:00", "Z")
 
 
 def zone(name: str) -> ZoneInfo:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,8 @@ from server.core.tx import LastWord, Tx
 
 # One statement for all of it, of one transaction or of many callers, of whom those count that are in `done`. Rooms are
 # taken in name order (two rooms taken one by one, in different orders by different transactions, deadlock); the row
-# lock of `rooms` makes numbers dense and in commit order.
+# lock of `rooms` makes numbers dense and in commit order. An event that no step hears has nothing to be relayed; who
+# hears what is known once a worker has said so.
 _TOLD = """
     told as (
         select * from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::text[], $6::text[],
@@ -29,8 +30,9 @@ _TOLD = """
     )"""
 _FLUSH = """
     posted as (
-        insert into outbox (id, name, payload, actor_id, request_id, created_at)
-        select e.id, e.name, e.payload, t.actor_id, t.request_id, t.at
+        insert into outbox (id, name, payload, actor_id, request_id, created_at, relayed_at)
+        select e.id, e.name, e.payload, t.actor_id, t.request_id, t.at,
+               case when (select count(*) from steps) > 0 and e.name not in (select event from steps) then t.at end
           from unnest($10::int[], $11::uuid[], $12::text[], $13::bytea[]) as e (caller, id, name, payload)
           join told t using (caller)
           join done using (caller)
@@ -217,7 +219,7 @@ async def flush(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> list[Frame
 async def act_at_once(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> list[Frame]:
     """Write an operation's last word and the flush, all or nothing. Raises Stale, InFlight and the word's refusals."""
     word = tx.last or LastWord(NOTHING, (None,))
-    told = replace(_collected(tx, cipher, reply), act=tx.act, word=word)
+    told = _collected(tx, cipher, reply, word)
     try:
         rows = await tx.ask(word.statement, told)
     except tuple(word.refusals) as error:
@@ -231,7 +233,7 @@ async def act_at_once(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> list
     return told.frames(rows)
 
 
-def _collected(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> _Told:
+def _collected(tx: Tx, cipher: Cipher, reply: StoredReply | None, word: LastWord | None = None) -> _Told:
     ids = [EventId(new_id(tx.now)) for _ in tx.events]
     key = tx.key if reply is not None else None
     head = [
@@ -253,7 +255,7 @@ def _collected(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> _Told:
         for event_id, event in zip(ids, tx.events, strict=True)
         for room in event.room_names()
     ]
-    return _Told(head, events, entries, tx.now)
+    return _Told(head, events, entries, tx.now, tx.act if word else "", word)
 
 
 async def room_offset(tx: Tx, room: str) -> int:

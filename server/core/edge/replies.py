@@ -22,13 +22,13 @@ JSON = "application/json"
 
 def status_of(route: Route, result: object) -> int:
     """The line's status, unless the result knows better (asking again for one's own hold is 200, not 201)."""
-    own = getattr(type(result), "http_status", None)
-    return own if isinstance(own, int) else route.status
+    own = result.http_status if isinstance(result, Model) else None
+    return route.status if own is None else own
 
 
 def json_bytes(result: Model) -> bytes:
     """A result as JSON. A session's token leaves as a cookie only."""
-    return result.model_dump_json(exclude={"session_token", "http_status"}).encode()
+    return result.model_dump_json(exclude={"session_token"}).encode()
 
 
 class Replies:
