@@ -194,12 +194,28 @@ async def test_who_comes_while_others_are_under_way_goes_with_all_who_came_meanw
         asked.append(asyncio.create_task(batches.ask(statement, (name,))))
         for _ in range(3):
             await asyncio.sleep(0)
-    assert fetch.asked == [["a"], ["b"]]
+    assert fetch.asked == [["a"]]
     asked[3].cancel()  # whoever goes away takes nobody along
     fetch.go.set()
     answers = await asyncio.gather(*asked, return_exceptions=True)
-    assert fetch.asked == [["a"], ["b"], ["c", "d", "e", "f"]]
+    assert fetch.asked == [["a"], ["b", "c", "d", "e", "f"]]
     assert [answer[0]["wish"] for answer in answers if isinstance(answer, list)] == ["a", "b", "c", "e", "f"]
+
+
+async def test_nobody_waits_long_for_a_statement_that_is_held_up() -> None:
+    fetch = Answering()
+    batches = Batches(fetch, (OSError,))
+    statement = Statement("any")
+    fetch.go.clear()
+    slow = asyncio.create_task(batches.ask(statement, ("slow",)))
+    await asyncio.sleep(0.01)
+    quick = [asyncio.create_task(batches.ask(statement, (name,))) for name in "ab"]
+    async with asyncio.timeout(5):
+        while len(fetch.asked) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert fetch.asked == [["slow"], ["a", "b"]]
+    fetch.go.set()
+    assert len(await asyncio.gather(slow, *quick)) == 3
 
 
 async def test_what_is_wrong_with_one_is_that_ones_alone_and_a_lost_connection_is_everybodys() -> None:

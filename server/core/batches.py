@@ -1,13 +1,14 @@
 """Statements that many callers of one process want at one moment travel as one, and their answers come back apart.
 
 To begin and to end a statement costs PostgreSQL several times what one caller's rows in it cost. Nobody waits for
-company: who comes alone goes alone; who comes while others are under way goes with all who came meanwhile.
+company: who comes alone goes alone; who comes while others are under way goes with all who came meanwhile. And nobody
+waits long for others: when a statement is held up, by a lock that somebody holds, the next one goes beside it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,8 +16,8 @@ from typing import Any, cast
 import asyncpg
 from asyncpg import Record
 
-UNDER_WAY = 2  # of one statement: while one is at work, the next is on its way
 TOGETHER = 32
+PATIENCE_SECONDS = 0.15
 Fetch = Callable[[str, Sequence[Any]], Awaitable[list[Record]]]
 
 
@@ -50,7 +51,7 @@ class Batches:
         self._fetch = fetch
         self._away = away
         self._waiting: dict[Statement, list[_Call]] = defaultdict(list)
-        self._under_way: Counter[Statement] = Counter()
+        self._ahead: dict[Statement, asyncio.Task[None]] = {}
         self._sending: set[asyncio.Task[None]] = set()
 
     async def ask(self, statement: Statement, wish: Any) -> list[Record]:
@@ -65,22 +66,32 @@ class Batches:
 
     def _send(self, statement: Statement) -> None:
         waiting = self._waiting[statement]
-        if not waiting or self._under_way[statement] >= UNDER_WAY:
+        if not waiting or statement in self._ahead:
             return  # whoever comes back takes them along
         calls, self._waiting[statement] = waiting[:TOGETHER], waiting[TOGETHER:]
-        self._under_way[statement] += 1
-        task = asyncio.get_running_loop().create_task(self._carry(statement, calls))
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._carry(statement, calls))
+        self._ahead[statement] = task
         self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
-        self._send(statement)
+        patience = loop.call_later(PATIENCE_SECONDS, self._let_others_go, statement, task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            patience.cancel()
+            self._sending.discard(task)
+            self._let_others_go(statement, task)
+
+        task.add_done_callback(ended)
+
+    def _let_others_go(self, statement: Statement, task: asyncio.Task[None]) -> None:
+        if self._ahead.get(statement) is task:
+            del self._ahead[statement]
+            self._send(statement)
 
     async def _carry(self, statement: Statement, calls: Sequence[_Call]) -> None:
         try:
             groups = _shared(calls) if statement.shared else [[call] for call in calls]
             await self._ask(statement, groups)
         finally:
-            self._under_way[statement] -= 1
-            self._send(statement)
             for call in calls:
                 call.answer.cancel()  # without an answer: this process ends
 
