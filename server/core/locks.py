@@ -46,29 +46,22 @@ class HerdLocks:
             yield False
             return
         over = self._ahead[name] = asyncio.Event()
+        key, token = f"amrutam:lock:{name}", secrets.token_hex(8)
+        taken = False
         try:
-            async with self._hold_for_all(name) as held:
-                yield held
+            try:
+                taken = bool(await self._scripts.run(TAKE, [key], [token, LEASE_MS]))
+                if not taken:
+                    await self._until_free(key)
+                held = taken
+            except REDIS_AWAY:
+                held = True
+            yield held
         finally:
+            if taken:
+                self._publisher.release(key, token)
             del self._ahead[name]
             over.set()
-
-    @contextlib.asynccontextmanager
-    async def _hold_for_all(self, name: str) -> AsyncGenerator[bool]:
-        key, token = f"amrutam:lock:{name}", secrets.token_hex(8)
-        try:
-            held = await self._scripts.run(TAKE, [key], [token, LEASE_MS])
-        except REDIS_AWAY:
-            yield True
-            return
-        if not held:
-            await self._until_free(key)
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            self._publisher.release(key, token)
 
     async def _until_free(self, key: str) -> None:
         pause = 0.01

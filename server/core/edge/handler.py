@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -142,7 +141,10 @@ class Edge:
         call.run = self._database.run(actor=call.actor, request_id=call.request_id)
         stored: list[StoredReply] = []
         try:
-            async with self._lock(route, fields):
+            if route.lock:
+                async with self._locks.hold(route.lock.format(**fields)):
+                    result = await self._perform(route, ask, call, key, stored)
+            else:
                 result = await self._perform(route, ask, call, key, stored)
         except Replay as replay:
             return web.Response(
@@ -206,14 +208,6 @@ class Edge:
             encode=encode if key else None,
             at_once=route.idempotent is Idempotent.AT_ONCE,
         )
-
-    @contextlib.asynccontextmanager
-    async def _lock(self, route: Route, fields: dict[str, Any]) -> AsyncGenerator[None]:
-        if not route.lock:
-            yield
-            return
-        async with self._locks.hold(route.lock.format(**fields)):
-            yield
 
 
 def _key_of(route: Route, request: web.Request, call: Call, fields: dict[str, Any]) -> IdempotencyKey | None:

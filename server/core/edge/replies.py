@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import cast
 from urllib.parse import quote
 
 from aiohttp import web
+from pydantic_core import to_json
 
 from server.core.edge.calls import Call, Pages
 from server.core.edge.identity import cookie_name
@@ -80,7 +80,7 @@ class Replies:
             response = web.Response(text=html, content_type="text/html", status=problem.status)
         else:
             response = web.Response(
-                body=json.dumps(problem.as_json(call.request_id), ensure_ascii=False).encode(),
+                body=to_json(problem.as_json(call.request_id)),
                 content_type="application/problem+json",
                 charset="utf-8",
                 status=problem.status,
