@@ -21,6 +21,11 @@ from server.scheduling import PublicSlot
 from tests.clinic import WRONG, World
 from tests.conftest import Services
 
+# What the house runs on, which says nothing about anybody; and how far somebody has read.
+PLUMBING = {
+    *("audit_logs", "deliveries", "idempotency_keys", "outbox", "room_events", "rooms", "schema_migrations", "steps"),
+    "chat_marks",
+}
 Body = Callable[[Tx], Awaitable[Consultation]]
 
 
@@ -161,6 +166,30 @@ async def test_a_day_allows_no_more_bookings_to_one_who_asks_for_many_at_once(wo
     assert isinstance(answers[4], Consultation)
     [again] = await book_together(world, (one, world.slots[7]))
     assert isinstance(again, DailyLimit)
+
+
+async def test_nobody_writes_past_the_trail(world: World) -> None:
+    """The triggers stand on whole tables: what would be written to a month itself, they would not see."""
+    months = await rows(
+        world, "select inhrelid::regclass::text as name from pg_inherits where inhparent = 'consultations'::regclass"
+    )
+    assert len(months) > 12
+    for month in months:
+        for act in ("update {} set meeting_link = 'x'", "delete from {}", "insert into {} select * from consultations"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await rows(world, act.format(month["name"]))
+    unseen = await rows(
+        world,
+        """
+        select c.relname from pg_class c
+         where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
+           and not exists (select from pg_trigger t join pg_proc f on f.oid = t.tgfoid
+                            where t.tgrelid = c.oid and f.proname in ('audited', 'audited_rows') and t.tgenabled = 'O'
+                            group by t.tgrelid having bit_or(t.tgtype) & 28 = 28)
+         order by 1
+        """,
+    )
+    assert {row["relname"] for row in unseen} == PLUMBING
 
 
 class Answering:
