@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -246,32 +246,18 @@ class Database:
 
     async def brief(self, body: Body[R]) -> R:
         """Run a body of one statement, which is its own transaction: plumbing, without settings and flush."""
-        try:
+        with _of_one_statement():
             async with self._turns as left, self.pool.acquire(timeout=left) as conn:
                 tx = Tx(conn, self.clock(), SYSTEM)
-                result = await body(tx)
-        except RETRYABLE:
-            raise Unavailable(retry_after_seconds=1) from None
-        except AWAY as error:
-            raise _away(error, committing=False) from error
-        if tx.events or tx.reads:
-            raise TypeError("a brief statement has no flush")
-        return result
+                return _unflushed(tx, await body(tx))
 
     async def together(self, body: Body[R]) -> R:
         """The same for a body of one statement for many: it travels with those of whoever asks at the same moment."""
-        try:
+        with _of_one_statement():
             async with contextlib.AsyncExitStack() as stack:
                 ways = _Ways(self._batches, partial(self._connection, stack))
                 tx = Tx(None, self.clock(), SYSTEM, ways=ways, begun=False)
-                result = await body(tx)
-        except RETRYABLE:
-            raise Unavailable(retry_after_seconds=1) from None
-        except AWAY as error:
-            raise _away(error, committing=False) from error
-        if tx.events or tx.reads:
-            raise TypeError("a brief statement has no flush")
-        return result
+                return _unflushed(tx, await body(tx))
 
     async def _record(self, problem: Problem, actor: Actor, request_id: str, source: str) -> None:
         record = problem.record
@@ -374,6 +360,22 @@ async def _roll_back(conn: PoolConnectionProxy[Record]) -> None:
 
 async def _leave_as_it_is(conn: Connection[Record]) -> None:
     """No reset query: settings and locks are transaction-local (a test proves it)."""
+
+
+@contextlib.contextmanager
+def _of_one_statement() -> Generator[None]:
+    try:
+        yield
+    except RETRYABLE:
+        raise Unavailable(retry_after_seconds=1) from None
+    except AWAY as error:
+        raise _away(error, committing=False) from error
+
+
+def _unflushed(tx: Tx, result: R) -> R:
+    if tx.events or tx.reads:
+        raise TypeError("a brief statement has no flush")
+    return result
 
 
 def _away(error: BaseException, *, committing: bool) -> Problem:
