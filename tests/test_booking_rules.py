@@ -191,8 +191,18 @@ async def test_parallel_bookings_do_not_pass_the_daily_limit(cast: Cast) -> None
 
 
 async def walk_ins(doctor: Client) -> str:
-    """The doctor sees people who come without an appointment."""
+    """The doctor sees people who come without an appointment, where it is morning now: the day has room."""
     doctor_id = str(doctor.me["doctor_id"])
+    ahead = (6 - utc_now().hour + 12) % 24 - 12
+    day = {"from": "00:00", "to": "24:00"}
+    answer = await doctor.put(
+        f"/doctors/{doctor_id}/hours",
+        time_zone=f"Etc/GMT{-ahead:+d}",  # the other way round, as POSIX has it
+        slot_minutes=15,
+        buffer_minutes=0,
+        weekly=[{"weekday": weekday, **day} for weekday in range(1, 8)],
+    )
+    assert answer.status == 200, answer.text
     answer = await doctor.patch(f"/doctors/{doctor_id}", walk_ins=True)
     assert answer.status == 200, answer.text
     assert answer.json["walk_ins"] is True
