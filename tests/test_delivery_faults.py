@@ -137,11 +137,11 @@ async def test_events_in_the_place_of_lost_ones_are_never_dropped_as_old(
         frames = await go_back(house, room, lost=2, new=new)
         told = {"none": [], "last": frames[-1:], "all": frames}[published]
         house.server.database.publisher.hand(told, relay=False)
-        await live.until(lambda: live.resyncs, seconds=3)
+        await live.until(lambda: live.resyncs)
         assert live.resyncs[0]["reason"] == "restored"
-        await live.until(lambda: watched.asking is None and watched.offset == before - 2 + new, seconds=3)
+        await live.until(lambda: watched.asking is None and watched.offset == before - 2 + new)
         # A number from before may be another event's now: whoever brings one gets the room as it is.
         assert "snapshot" in await live.call("subscribe", room=room, since=before)
         await emit(house, room)
-        await live.until(lambda: watched.offset == before - 1 + new, seconds=3)
+        await live.until(lambda: watched.offset == before - 1 + new)
         assert len(live.resyncs) == 1

@@ -13,6 +13,8 @@ from socketio.exceptions import SocketIOError
 from server.core.errors import Unavailable
 from server.core.tasks import end_tasks
 
+RETRY_SECONDS = 1.0
+
 
 class Refused(Exception):
     """A call was answered with a problem."""
@@ -137,10 +139,15 @@ class LiveClient:
 
     async def _catch_up(self, watched: Watched) -> None:
         try:
-            await self._ask(watched)
-        except Refused as refused:
-            if refused.code != Unavailable.code:
-                self.rooms.pop(watched.room, None)
+            while True:
+                try:
+                    await self._ask(watched)
+                    return
+                except Refused as refused:
+                    if refused.code != Unavailable.code:
+                        self.rooms.pop(watched.room, None)
+                        return
+                await asyncio.sleep(RETRY_SECONDS)
         except (SocketIOError, TimeoutError):
             return  # the connection is gone; the next one asks for every room
         finally:
