@@ -157,6 +157,14 @@ async def meeting(
             await guest.call("POST", f"/consultations/{held.id}/cancel")
 
 
+async def nobody_waits(base: str, doctor: str = "doctor1") -> None:
+    """Let the doctor see nobody whom another test has left in the waiting room: places are counted from here."""
+    async with somebody(base, doctor) as host:
+        for entry in (await host.call("GET", "/queue"))["entries"]:
+            if entry["position"] is not None:
+                await host.call("POST", f"/consultations/{entry['consultation_id']}/cancel")
+
+
 async def join(page: Page) -> None:
     """Press the button that brings the page into the call, wherever the page has it now."""
     await page.locator("[data-action=join]:visible").first.click()
