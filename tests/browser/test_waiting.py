@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser.conftest import Running
-from tests.browser.people import Meeting, meeting, nobody_waits, reads, say, somebody
+from tests.browser.people import Meeting, meeting, reads, say, somebody
 from tests.test_attachments import a_photo
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -26,7 +26,6 @@ async def to_queue(held: Meeting) -> Page:
 async def test_a_late_doctor_a_skip_and_a_device_that_fails_are_seen_on_the_other_side(
     up: Running, chromium: Browser
 ) -> None:
-    await nobody_waits(up.base)
     async with meeting(up.base, chromium) as one, meeting(up.base, chromium, patient="patient2") as two:
         queue = await to_queue(one)
         first = await one.open(one.patient, viewport={"width": 360, "height": 740})
