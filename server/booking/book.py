@@ -36,7 +36,7 @@ from server.core.idempotency import answer_again
 from server.core.ids import ConsultationId, PaymentId, SlotId, new_id
 from server.core.settings import Settings
 from server.core.tx import Tx
-from server.payments import HOUSE, hold_until
+from server.payments import HOUSE, PaymentOrderDue, hold_until
 from server.scheduling import PublicSlot, SlotChanged, SlotStatus, next_free_slots, takes_place
 
 ALTERNATIVES = 5
@@ -67,6 +67,8 @@ async def book_slot(tx: Tx, ask: BookSlot, *, cipher: Cipher, settings: Settings
     tx.emit(SlotChanged(doctor_id=booked.doctor_id, slot=_slot(ask.slot_id, booked, opening.version + 1)))
     tx.emit(QueueChanged(doctor_id=booked.doctor_id, entry=_entry(tx, booked, name, found["time_zone"])))
     tx.emit(ConsultationBooked(consultation_id=booked.id))
+    if opening.provider_order is None and not opening.free:
+        tx.emit(PaymentOrderDue(consultation_id=booked.id))
     if booked.confirmed_at is not None:
         tx.emit(ConsultationConfirmed(consultation_id=booked.id))
     return booked

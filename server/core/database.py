@@ -11,7 +11,6 @@ import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -22,12 +21,12 @@ from asyncpg.pool import PoolConnectionProxy
 from pydantic import BaseModel
 
 from server.core import outbox
-from server.core.batches import Batches, Statement
+from server.core.batches import Batches
 from server.core.cipher import Cipher
 from server.core.clock import Clock
 from server.core.errors import OutcomeUnknown, Problem, Unavailable
 from server.core.idempotency import Replay, body_hash, take_key
-from server.core.outbox import Frame, Stale, StoredReply
+from server.core.outbox import Flushed, Stale, StoredReply
 from server.core.publish import Publisher
 from server.core.settings import Settings
 from server.core.turns import Turns
@@ -159,15 +158,15 @@ class Database:
         encode: Encode | None,
     ) -> R:
         committing = False
-        frames: list[Frame] = []
+        flushed = Flushed()
         try:
             async with self._turns as left, self.pool.acquire(timeout=left) as conn:
-                tx = Tx(conn, self.clock(), actor, request_id, replace(key, taken=False) if key else None, source)
+                tx = Tx(conn, self.clock(), actor, request_id, key, source)
                 try:
                     await conn.execute(_begin("begin", tx))
                     result = await body(tx)
                     reply = encode(result) if encode is not None and tx.key is not None else None
-                    frames = await outbox.flush(tx, self.cipher, reply)
+                    flushed = await outbox.flush(tx, self.cipher, reply)
                     committing = True
                     await conn.execute("commit")
                     committing = False
@@ -175,7 +174,7 @@ class Database:
                     await _roll_back(conn)
         except AWAY as error:
             raise _away(error, committing=committing) from error
-        self._publish(tx, frames)
+        self._publish(tx, flushed)
         return result
 
     async def _act_at_once(
@@ -188,20 +187,19 @@ class Database:
         encode: Encode | None,
     ) -> R:
         acting = False
-        own_key = replace(key, taken=False) if key else None
         try:
             async with contextlib.AsyncExitStack() as stack:
-                ways = _Ways(self._batches, partial(self._connection, stack))
-                tx = Tx(None, self.clock(), actor, request_id, own_key, source, ways=ways, begun=False)
+                tx = Tx(None, self.clock(), actor, request_id, key, source, begun=False)
+                tx.batches, tx.connecting = self._batches, partial(self._connection, stack)
                 result = await body(tx)
                 reply = encode(result) if encode is not None and tx.key is not None else None
                 acting = True
-                frames = await outbox.act_at_once(tx, self.cipher, reply)
+                flushed = await outbox.act_at_once(tx, self.cipher, reply)
                 if tx.begun:
                     await tx.conn.execute("commit")
         except AWAY as error:
             raise _away(error, committing=acting) from error
-        self._publish(tx, frames)
+        self._publish(tx, flushed)
         return result
 
     async def _connection(self, stack: contextlib.AsyncExitStack) -> PoolConnectionProxy[Record]:
@@ -215,9 +213,9 @@ class Database:
         async with self._turns as left, self.pool.acquire(timeout=left) as conn:
             return await conn.fetch(statement, *args)
 
-    def _publish(self, tx: Tx, frames: list[Frame]) -> None:
+    def _publish(self, tx: Tx, flushed: Flushed) -> None:
         self.publisher.drop(tx.events)
-        self.publisher.hand(frames, relay=bool(tx.events))
+        self.publisher.hand(flushed.frames, relay=flushed.due)
         self.publisher.tell(tx.events)
 
     async def read(self, body: Body[R], *, actor: Actor = SYSTEM, request_id: str = "", source: str = "rest") -> R:
@@ -255,8 +253,8 @@ class Database:
         """The same for a body of one statement for many: it travels with those of whoever asks at the same moment."""
         with _of_one_statement():
             async with contextlib.AsyncExitStack() as stack:
-                ways = _Ways(self._batches, partial(self._connection, stack))
-                tx = Tx(None, self.clock(), SYSTEM, ways=ways, begun=False)
+                tx = Tx(None, self.clock(), SYSTEM, begun=False)
+                tx.batches, tx.connecting = self._batches, partial(self._connection, stack)
                 return _unflushed(tx, await body(tx))
 
     async def _record(self, problem: Problem, actor: Actor, request_id: str, source: str) -> None:
@@ -271,20 +269,6 @@ class Database:
     def run(self, *, actor: Actor, request_id: str = "", source: str = "rest", key: str = "") -> Run:
         """A Run for an errand."""
         return _Run(self, actor, request_id, source, key)
-
-
-class _Ways:
-    """The ways of one operation that acts at once."""
-
-    def __init__(self, batches: Batches, connect: Callable[[], Awaitable[PoolConnectionProxy[Record]]]) -> None:
-        self._batches = batches
-        self._connect = connect
-
-    async def ask(self, statement: Statement, wish: Any) -> list[Record]:
-        return await self._batches.ask(statement, wish)
-
-    async def connect(self) -> PoolConnectionProxy[Record]:
-        return await self._connect()
 
 
 class _Run:

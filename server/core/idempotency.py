@@ -71,7 +71,6 @@ def judge(key: IdempotencyKey, row: Record, cipher: Cipher) -> None:
     answer_again(key, row, cipher)
     if not row["got"]:
         raise InFlight(retry_after_seconds=1)
-    key.taken = True
 
 
 def answer_again(key: IdempotencyKey, row: Record, cipher: Cipher) -> None:

@@ -36,6 +36,7 @@ _FLUSH = """
           from unnest($10::int[], $11::uuid[], $12::text[], $13::bytea[]) as e (caller, id, name, payload)
           join told t using (caller)
           join done using (caller)
+        returning relayed_at is null as due
     ), entries as (
         select e.*, t.at, count(*) over (partition by e.room) as share,
                row_number() over (partition by e.room order by e.place) as turn
@@ -61,7 +62,9 @@ _FLUSH = """
 _PARAMETERS = 18
 FLUSH = f"""
     with {_TOLD}, done as (select caller from told), {_FLUSH}
-    select number from placed order by place
+    select p.number, r.due
+      from (select exists (select from posted where due) as due) r left join placed p on true
+     order by p.place
 """  # noqa: S608 - our own text
 
 
@@ -86,8 +89,9 @@ def at_once(columns: Mapping[str, str], parts: str, *, allowed: str = "true") ->
           from keyed k
           join unnest({arrays}) with ordinality as w ({", ".join(columns)}, caller) using (caller)
     ), {parts}, {_FLUSH}
-    select w.caller, w.got, w.allowed, d.caller is not null as done, p.number
+    select w.caller, w.got, w.allowed, d.caller is not null as done, p.number, r.due
       from wanted w
+      cross join (select exists (select from posted where due) as due) r
       left join done d using (caller)
       left join placed p using (caller)
      order by w.caller, p.place
@@ -114,6 +118,14 @@ class Frame:
     data: bytes
     at: datetime
     event_id: EventId
+
+
+@dataclass(frozen=True, slots=True)
+class Flushed:
+    """What is to be told after the commit: the frames, and whether there is something for the relay."""
+
+    frames: Sequence[Frame] = ()
+    due: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +183,12 @@ class _Told:
     act: str = ""
     word: LastWord | None = None
 
-    def frames(self, rows: list[Record]) -> list[Frame]:
-        return [
+    def flushed(self, rows: list[Record]) -> Flushed:
+        frames = [
             Frame(entry.room, row["number"], entry.type, entry.data, self.at, entry.event_id)
             for entry, row in zip(self.entries, rows, strict=False)  # without entries a caller's row has no number
         ]
+        return Flushed(frames, rows[0]["due"])
 
 
 def _flushed(callers: Sequence[_Told]) -> list[Any]:
@@ -206,17 +219,17 @@ def _folded(callers: Sequence[_Told]) -> list[Any]:
 NOTHING = at_once({"nothing": "bool"}, "done as (select caller from wanted where got)")
 
 
-async def flush(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> list[Frame]:
-    """Write everything the transaction collected; the frames are to be published after the commit."""
+async def flush(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> Flushed:
+    """Write everything the transaction collected."""
     if tx.reads:
         await record_reads(tx)
     if not tx.events and reply is None:
-        return []
+        return Flushed()
     told = _collected(tx, cipher, reply)
-    return told.frames(await tx.conn.fetch(FLUSH, *_flushed([told])))
+    return told.flushed(await tx.conn.fetch(FLUSH, *_flushed([told])))
 
 
-async def act_at_once(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> list[Frame]:
+async def act_at_once(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> Flushed:
     """Write an operation's last word and the flush, all or nothing. Raises Stale, InFlight and the word's refusals."""
     word = tx.last or LastWord(NOTHING, (None,))
     told = _collected(tx, cipher, reply, word)
@@ -230,7 +243,7 @@ async def act_at_once(tx: Tx, cipher: Cipher, reply: StoredReply | None) -> list
         raise word.refusal
     if not rows[0]["done"]:
         raise Stale
-    return told.frames(rows)
+    return told.flushed(rows)
 
 
 def _collected(tx: Tx, cipher: Cipher, reply: StoredReply | None, word: LastWord | None = None) -> _Told:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Awaitable, Callable
 
@@ -83,6 +84,12 @@ async def measured(request: web.Request, handler: Handler) -> web.StreamResponse
     response = await handler(request)
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else "unknown"
-    REQUESTS.labels(request.method, route, response.status).inc()
-    SECONDS.labels(route).observe(time.perf_counter() - began)
+    count, seconds = _of(request.method, route, response.status)
+    count.inc()
+    seconds.observe(time.perf_counter() - began)
     return response
+
+
+@functools.cache  # the routes are a table
+def _of(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(method, route, status), SECONDS.labels(route)

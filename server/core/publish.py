@@ -67,7 +67,7 @@ class Publisher:
                     await self._waiting.join()
             await end_tasks([self._task])
 
-    def hand(self, frames: list[Frame], *, relay: bool) -> None:
+    def hand(self, frames: Sequence[Frame], *, relay: bool) -> None:
         """Publish these after a commit; `relay` also tells the worker that the outbox has something."""
         for frame in frames:
             head = {

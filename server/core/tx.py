@@ -14,7 +14,7 @@ from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
 from pydantic import BaseModel
 
-from server.core.batches import Statement
+from server.core.batches import Batches, Statement
 from server.core.errors import Problem
 from server.core.events import Event
 from server.core.ids import DoctorId, PatientId, SessionId, UserId
@@ -70,7 +70,7 @@ class Seen:
     row_id: UUID | None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class IdempotencyKey:
     """The caller's key for one act: taken inside the transaction, its reply stored at the flush."""
 
@@ -78,7 +78,6 @@ class IdempotencyKey:
     route: str
     key: str
     body_hash: bytes
-    taken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +96,12 @@ class LastWord:
     refusal: type[Problem] = Problem
 
 
-class Ways(Protocol):
-    """How an operation that acts at once reaches the database: together with others, or by a connection of its own."""
-
-    async def ask(self, statement: Statement, wish: Any) -> list[Record]:
-        """The rows of a statement for many that are this caller's."""
-        ...
-
-    async def connect(self) -> PoolConnectionProxy[Record]:
-        """A connection for the rest of the operation."""
-        ...
-
-
 @dataclass(slots=True)
 class Tx:
     """One transaction: the connection, the moment it began, who acts, and what it tells the house.
 
-    An operation that acts at once has `ways`, and a connection only once it has begun; `key` is there for it alone: it
-    looks the key up itself, and sets `last`.
+    An operation that acts at once asks through `batches`, and has a connection only once it has begun or connected;
+    `key` is there for it alone: it looks the key up itself, and sets `last`.
     """
 
     held: PoolConnectionProxy[Record] | None
@@ -126,7 +113,8 @@ class Tx:
     events: list[Event] = field(default_factory=lambda: list[Event]())
     reads: list[Seen] = field(default_factory=lambda: list[Seen]())
     last: LastWord | None = None
-    ways: Ways | None = None
+    batches: Batches | None = None
+    connecting: Callable[[], Awaitable[PoolConnectionProxy[Record]]] | None = None
     begun: bool = True
 
     @property
@@ -138,8 +126,8 @@ class Tx:
     async def connect(self) -> PoolConnectionProxy[Record]:
         """The connection; in an operation that acts at once it is without a transaction until `begin`."""
         if self.held is None:
-            assert self.ways is not None
-            self.held = await self.ways.connect()
+            assert self.connecting is not None
+            self.held = await self.connecting()
         return self.held
 
     async def begin(self) -> None:
@@ -153,8 +141,8 @@ class Tx:
         """What a statement for many answers this caller: on the way with others where nothing is begun yet."""
         if self.held is not None:
             return await self.held.fetch(statement.text, *statement.fold([wish]))
-        assert self.ways is not None
-        return await self.ways.ask(statement, wish)
+        assert self.batches is not None
+        return await self.batches.ask(statement, wish)
 
     @property
     def act(self) -> str:

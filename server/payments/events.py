@@ -13,6 +13,12 @@ from server.core.privacy import Level
 from server.payments.models import RefundId
 
 
+class PaymentOrderDue(Event, name="payment.order_due"):
+    """The gateway is to be asked for an order. One that calls orders by our names needs no asking."""
+
+    consultation_id: ConsultationId
+
+
 class PaymentChanged(Event, name="payment.changed", rooms=(CONSULTATION,)):
     """The payment as it now is."""
 

@@ -11,7 +11,7 @@ from server.core.money import Money
 from server.core.settings import Settings
 from server.core.tx import Tx
 from server.payments import queries
-from server.payments.events import PaymentChanged
+from server.payments.events import PaymentChanged, PaymentOrderDue
 from server.payments.gateway import HOUSE
 from server.payments.hold import hold_until
 from server.payments.models import Entry, EntryKind, Payment, PaymentStatus
@@ -78,7 +78,7 @@ async def open_payment(
         )
         await queries.add_entry(tx, payment, EntryKind.CAPTURED, 0, str(payment.id))
         return payment
-    return await queries.insert_payment(
+    payment = await queries.insert_payment(
         tx,
         consultation_id,
         patient_id,
@@ -87,6 +87,9 @@ async def open_payment(
         settings.gateway,
         until or hold_until(tx.now, settings),
     )
+    if payment.provider_order is None:
+        tx.emit(PaymentOrderDue(consultation_id=consultation_id))
+    return payment
 
 
 async def change(tx: Tx, payment: Payment, status: PaymentStatus) -> Payment:

@@ -12,7 +12,7 @@ from server.payments.models import AskForOrder, CloseOrder, KeepOrder, Payment, 
 
 
 async def ask_gateway_for_order(run: Run, ask: AskForOrder, *, gateways: Gateways, settings: Settings) -> None:
-    """The step that hears ConsultationBooked: open the order unless the payment is free, paid, over or has one.
+    """The step that hears PaymentOrderDue: open the order unless the payment is free, paid, over or has one.
 
     Raises GatewayAway, GatewayRefused.
     """

@@ -10,6 +10,7 @@ from server.core.batches import Statement
 from server.core.ids import ConsultationId, PatientId, PaymentId, new_id
 from server.core.money import Money
 from server.core.tx import Tx
+from server.payments.gateway import order_by_our_name
 from server.payments.models import (
     Entry,
     EntryKind,
@@ -36,8 +37,8 @@ PAYMENT_OF = Statement(f"""
 LOCK_PAYMENT_OF = f"select {_COLUMNS} from payments where consultation_id = $1 for update"  # noqa: S608 - a constant
 OPEN_PAYMENT = f"""
     insert into payments (id, consultation_id, patient_id, amount_minor, currency, status, provider,
-                          expires_at, created_at)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                          provider_order, expires_at, created_at)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     returning {_COLUMNS}
 """  # noqa: S608 - a constant
 SET_STATUS = f"update payments set status = $2 where id = $1 returning {_COLUMNS}"  # noqa: S608 - a constant
@@ -128,15 +129,17 @@ async def insert_payment(
     expires_at: datetime | None,
 ) -> Payment:
     """Open the one payment of a consultation."""
+    id_ = PaymentId(new_id(tx.now))
     row = await tx.conn.fetchrow(
         OPEN_PAYMENT,
-        new_id(tx.now),
+        id_,
         consultation_id,
         patient_id,
         money.amount_minor,
         money.currency,
         status.value,
         provider,
+        order_by_our_name(provider, id_),
         expires_at,
         tx.now,
     )

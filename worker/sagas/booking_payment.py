@@ -1,4 +1,5 @@
-"""Booking and payment: booked -> the gateway's order; money in -> confirmed, or sent back; expired -> the slot is free.
+"""Booking and payment: booked, to be paid -> the gateway's order; money in -> confirmed, or sent back; expired -> the
+slot is free.
 
 Choreography: each step hears one event. The file, read from top to bottom, is the story; what is written to the
 patient on the way stands in letters.py.
@@ -6,7 +7,7 @@ patient on the way stands in letters.py.
 
 from __future__ import annotations
 
-from server.booking import ConfirmPaid, ConsultationBooked, ConsultationMoved, confirm_paid
+from server.booking import ConfirmPaid, ConsultationMoved, confirm_paid
 from server.consultations import ConsultationCancelled, ConsultationConfirmed
 from server.core.cipher import Cipher
 from server.core.settings import Settings
@@ -17,6 +18,7 @@ from server.payments import (
     CloseOrder,
     Gateways,
     PaymentCaptured,
+    PaymentOrderDue,
     PaymentRefundDue,
     RefundAtGateway,
     ask_gateway_for_order,
@@ -26,8 +28,8 @@ from server.payments import (
 from worker.registry import on
 
 
-@on(ConsultationBooked)
-async def ask_for_order(run: Run, event: ConsultationBooked, *, gateways: Gateways, settings: Settings) -> None:
+@on(PaymentOrderDue)
+async def ask_for_order(run: Run, event: PaymentOrderDue, *, gateways: Gateways, settings: Settings) -> None:
     """Open the order that the patient will pay. A request never waits for a gateway."""
     ask = AskForOrder(consultation_id=event.consultation_id)
     await ask_gateway_for_order(run, ask, gateways=gateways, settings=settings)

@@ -14,7 +14,7 @@ from server.core.clock import Clock
 from server.core.database import Database
 from server.core.edge.bodies import read_ask
 from server.core.edge.calls import Call, Pages, Sessions, open_call
-from server.core.edge.headers import CALL, rate_headers, security_headers
+from server.core.edge.headers import CALL, SecurityHeaders, rate_headers
 from server.core.edge.identity import Identity
 from server.core.edge.replies import Replies, json_bytes, status_of
 from server.core.edge.uploads import UploadTurns, read_upload
@@ -58,6 +58,7 @@ class Edge:
         self._clock = clock
         self._database = database
         self._proxies = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
+        self._headers = SecurityHeaders(settings)
         self._replies = Replies(settings, pages)
         self._uploads = UploadTurns()
         self._locks = HerdLocks(redis, scripts, database.publisher)
@@ -78,7 +79,7 @@ class Edge:
         nonce = call.nonce if call is not None else ""
         is_api = call is None or not call.is_page
         response.headers.pop("Server", None)  # names and versions of parts are nobody's business
-        for name, value in security_headers(self._settings, nonce, is_api=is_api).items():
+        for name, value in self._headers.of(nonce, is_api=is_api).items():
             response.headers.setdefault(name, value)
         if call is not None:
             response.headers.setdefault("X-Request-Id", call.request_id)

@@ -10,49 +10,57 @@ from server.core.settings import Settings
 CALL: web.RequestKey[Call] = web.RequestKey("call", Call)
 
 
-def content_security_policy(nonce: str, form_action: str = "") -> str:
-    """Scripts by nonce only, styles, pictures, sound and connections from here only, no frames, no plug-ins."""
-    return "; ".join(
-        (
-            "default-src 'none'",
-            f"script-src 'nonce-{nonce}' 'strict-dynamic'",
-            "style-src 'self'",
-            "font-src 'self'",
-            "img-src 'self' blob: data:",
-            "media-src 'self' blob:",
-            "connect-src 'self'",
-            "worker-src 'self'",
-            "manifest-src 'self'",
-            "object-src 'none'",
-            "base-uri 'none'",
-            "frame-ancestors 'none'",
-            f"form-action 'self'{form_action}",
-            "require-trusted-types-for 'script'",
-        )
-    )
+class SecurityHeaders:
+    """All of them, for any response; what is the same in each is worded once."""
 
-
-def security_headers(settings: Settings, nonce: str, *, is_api: bool) -> dict[str, str]:
-    """All of them, for one response."""
-    headers = {
+    def __init__(self, settings: Settings) -> None:
         # Razorpay's hosted checkout is reached by a form; where it is not set up, forms lead to us alone.
-        "Content-Security-Policy": content_security_policy(
-            nonce, f" {settings.razorpay_url}" if settings.razorpay_key_id else ""
-        ),
-        "X-Content-Type-Options": "nosniff",
-        # Not no-referrer: with it browsers send `Origin: null` with every form, and our own forms look foreign.
-        "Referrer-Policy": "same-origin",
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cross-Origin-Resource-Policy": "same-origin",
-        "Permissions-Policy": (
-            "camera=(self), microphone=(self), display-capture=(self), geolocation=(), payment=(), usb=()"
-        ),
-    }
-    if settings.secure_cookies:
-        headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
-    if is_api:
-        headers["Cache-Control"] = "no-store"
-    return headers
+        form_action = f" {settings.razorpay_url}" if settings.razorpay_key_id else ""
+        self._before_nonce, self._after_nonce = _content_security_policy(form_action)
+        self._always = {
+            "X-Content-Type-Options": "nosniff",
+            # Not no-referrer: with it browsers send `Origin: null` with every form, and our own forms look foreign.
+            "Referrer-Policy": "same-origin",
+            "Cross-Origin-Opener-Policy": "same-origin",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "Permissions-Policy": (
+                "camera=(self), microphone=(self), display-capture=(self), geolocation=(), payment=(), usb=()"
+            ),
+        }
+        if settings.secure_cookies:
+            self._always["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+
+    def of(self, nonce: str, *, is_api: bool) -> dict[str, str]:
+        """Those of one response."""
+        headers = {
+            "Content-Security-Policy": f"{self._before_nonce}{nonce}{self._after_nonce}",
+            **self._always,
+        }
+        if is_api:
+            headers["Cache-Control"] = "no-store"
+        return headers
+
+
+def _content_security_policy(form_action: str) -> tuple[str, str]:
+    """What stands before and after the nonce: scripts by nonce only, styles, pictures, sound and connections from here
+    only, no frames, no plug-ins."""
+    before = ("default-src 'none'", "script-src 'nonce-")
+    after = (
+        "' 'strict-dynamic'",
+        "style-src 'self'",
+        "font-src 'self'",
+        "img-src 'self' blob: data:",
+        "media-src 'self' blob:",
+        "connect-src 'self'",
+        "worker-src 'self'",
+        "manifest-src 'self'",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+        f"form-action 'self'{form_action}",
+        "require-trusted-types-for 'script'",
+    )
+    return "; ".join(before), "; ".join(after)
 
 
 def rate_headers(call: Call) -> dict[str, str]:
