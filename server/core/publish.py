@@ -19,6 +19,7 @@ from server.core.cipher import Cipher
 from server.core.events import Event, Signal
 from server.core.models import rfc3339
 from server.core.outbox import Frame, pack
+from server.core.pipe import Command, pipe_to
 from server.core.tasks import end_tasks
 from server.core.valkey import REDIS_AWAY
 
@@ -49,7 +50,7 @@ class Publisher:
     """Carries frames and signals to Redis in the order they were handed over, in pipelines."""
 
     def __init__(self, redis: Redis, cipher: Cipher) -> None:
-        self._redis = redis
+        self._pipe = pipe_to(redis)
         self._cipher = cipher
         self._waiting: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(MOST_WAITING)
         self._nudge = False
@@ -139,23 +140,23 @@ class Publisher:
                 batch.append(self._waiting.get_nowait())
             dropped = [channel for channel, message in batch if message == DROP]
             try:
-                pipe = self._redis.pipeline(transaction=False)
                 # Before anything is told, and each once, however many bookings of one moment made it stale.
-                for key in dict.fromkeys(dropped):
-                    pipe.unlink(key)
+                commands: list[Command] = [("UNLINK", key) for key in dict.fromkeys(dropped)]
                 seen_outbox = False
                 for channel, message in batch:
                     if message == DROP:
                         continue
                     if message.startswith(FREE):
-                        pipe.eval(COMPARE_AND_DELETE, 1, channel, message.removeprefix(FREE))
+                        commands.append(("EVAL", COMPARE_AND_DELETE, 1, channel, message.removeprefix(FREE)))
                         continue
                     if channel == OUTBOX_CHANNEL:
                         if seen_outbox:
                             continue
                         seen_outbox = True
-                    pipe.execute_command("SPUBLISH", channel, message)  # pyright: ignore[reportUnknownMemberType]
-                await pipe.execute()
+                    commands.append(("SPUBLISH", channel, message))
+                for answer in await self._pipe.ask(commands):
+                    if isinstance(answer, Exception):
+                        raise answer
                 for key in dropped:
                     self._dropped(key)
             except REDIS_AWAY:

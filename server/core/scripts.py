@@ -10,10 +10,12 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
+
+from server.core.pipe import Command, pipe_to
 
 Arg = str | bytes | int
 
@@ -43,7 +45,7 @@ class Scripts:
     """Runs scripts for one process."""
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+        self._pipe = pipe_to(redis)
         self._waiting: list[_Call] = []
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -77,13 +79,12 @@ class Scripts:
 
     async def _told(self, command: str, calls: Sequence[_Call]) -> list[_Call]:
         """Ask for all of them, and hand on what came; those whose script is not known there."""
-        pipe = self._redis.pipeline(transaction=False)
+        asked: list[Command] = []
         for call in calls:
             text = call.script.text if command == "EVAL" else call.script.digest
-            pipe.execute_command(command, text, len(call.keys), *call.keys, *call.args)  # pyright: ignore[reportUnknownMemberType]
+            asked.append((command, text, len(call.keys), *call.keys, *call.args))
         unknown: list[_Call] = []
-        answers = cast("Sequence[Any]", await pipe.execute(raise_on_error=False))
-        for call, answer in zip(calls, answers, strict=True):
+        for call, answer in zip(calls, await self._pipe.ask(asked), strict=True):
             if isinstance(answer, NoScriptError) and command != "EVAL":
                 unknown.append(call)
             elif call.answer.done():  # nobody waits for it any more
