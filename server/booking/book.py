@@ -113,6 +113,7 @@ async def _opening(tx: Tx, ask: BookSlot, found: Record, cipher: Cipher, setting
     """All that is to be written: ids made, the reason sealed."""
     assert tx.actor.patient_id is not None
     assert tx.actor.patient_n is not None
+    free = found["fee_minor"] == 0
     consultation_id = ConsultationId(new_id(tx.now))
     reason = None
     if ask.reason is not None:
@@ -130,15 +131,14 @@ async def _opening(tx: Tx, ask: BookSlot, found: Record, cipher: Cipher, setting
         patient_id=tx.actor.patient_id,
         patient_n=tx.actor.patient_n,
         language=found["language"],
-        provider=HOUSE if found["fee_minor"] == 0 else settings.gateway,
+        provider=HOUSE if free else settings.gateway,
         meeting_link=f"{settings.public_url}/consultations/{consultation_id}",
         reason=reason,
         consultation_id=consultation_id,
         payment_id=PaymentId(new_id(tx.now)),
-        entry_id=new_id(tx.now),
-        consents=found["consents"] is not None,
-        consent_id=new_id(tx.now),
-        expires_at=None if found["fee_minor"] == 0 else hold_until(tx.now, settings),
+        entry_id=new_id(tx.now) if free else None,
+        consent_id=new_id(tx.now) if found["consents"] is None else None,
+        expires_at=None if free else hold_until(tx.now, settings),
         a_day=settings.bookings_a_day,
         day_began=day_began(tx.now, tx.actor.time_zone),
     )

@@ -18,7 +18,7 @@ from asyncpg import Record
 from server.booking.problems import DailyLimit, PatientBusy
 from server.consultations import PaymentStatus
 from server.core.batches import Statement
-from server.core.ids import ConsultationId, DoctorId, PatientId, PaymentId, SlotId, made_at
+from server.core.ids import ConsultationId, DoctorId, PatientId, PaymentId, SlotId
 from server.core.outbox import at_once
 from server.core.tx import LastWord, Tx
 from server.payments import order_by_our_name
@@ -27,13 +27,13 @@ CONSENT = "teleconsultation"
 CONSENT_VERSION = "1"
 
 # What is true before anything is written: the key's earlier answer, the slot and its doctor, the patient.
-LOOK = Statement("""
+LOOK = Statement(f"""
     select w.caller, k.body_hash, k.status, k.reply,
            s.id as slot_id, s.doctor_id, s.start_time, s.end_time, s.status as slot_status, s.version, s.patient_n,
            s.offered_until > w.now and s.offered_n is distinct from w.patient_n as kept,
            s.fee_minor, s.currency, s.time_zone, s.lead_minutes, s.horizon_days, s.daily_limit, u.*
-      from unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::timestamptz[], $6::int[], $7::uuid[], $8::text[])
-           with ordinality as w (owner, route, key, slot_id, now, patient_n, patient_id, purpose, caller)
+      from unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::timestamptz[], $6::int[], $7::uuid[])
+           with ordinality as w (owner, route, key, slot_id, now, patient_n, patient_id, caller)
       left join lateral (
             select k.body_hash, k.status, k.reply from idempotency_keys k
              where k.owner = w.owner and k.route = w.route and k.key = w.key
@@ -49,21 +49,18 @@ LOOK = Statement("""
       left join lateral (
             select u.id as user_id, u.name, u.language, u.email_verified_at is not null as verified,
                    (select bool_or(c.withdrawn_at is null) from consents c
-                     where c.patient_id = p.id and c.purpose = w.purpose) as consents
+                     where c.patient_id = p.id and c.purpose = '{CONSENT}') as consents
               from patients p join users u on u.id = p.user_id
              where p.id = w.patient_id
              limit 1
            ) u on true
-""")
+""")  # noqa: S608 - a constant
 # The write. The update's own condition decides among any number at once: the slot must be as the look found it. A
 # patient's bookings of the day are counted where those of other transactions can add nothing meanwhile, and those on
 # the way in this very statement count too.
 _COLUMNS = {
     "slot_id": "uuid",
     "version": "int",
-    "doctor_id": "uuid",
-    "start_time": "timestamptz",
-    "end_time": "timestamptz",
     "fee_minor": "bigint",
     "currency": "text",
     "patient_id": "uuid",
@@ -74,22 +71,16 @@ _COLUMNS = {
     "meeting_link": "text",
     "reason": "bytea",
     "consultation_id": "uuid",
-    "created_at": "timestamptz",
-    "confirmed_at": "timestamptz",
     "payment_id": "uuid",
-    "payment_status": "text",
     "expires_at": "timestamptz",
     "entry_id": "uuid",
-    "consents": "bool",
     "consent_id": "uuid",
-    "purpose": "text",
-    "text_version": "text",
     "a_day": "int",
     "day_began": "timestamptz",
 }
 BOOK = at_once(
     _COLUMNS,
-    """
+    f"""
     taken as (
         update availability_slots s
            set status = 'BOOKED', consultation_id = w.consultation_id, patient_n = w.patient_n,
@@ -97,33 +88,33 @@ BOOK = at_once(
           from wanted w
          where s.id = any(array(select slot_id from wanted where got and allowed))
            and s.id = w.slot_id and w.got and w.allowed and s.patient_n is null and s.version = w.version
-        returning w.caller
+        returning w.caller, s.doctor_id, s.start_time, s.end_time
     ), done as (
         select caller from taken
     ), priced as (
         insert into payments (id, consultation_id, patient_id, amount_minor, currency, status, provider,
                               provider_order, expires_at, created_at)
-        select payment_id, consultation_id, patient_id, fee_minor, currency, payment_status, provider,
-               provider_order, expires_at, at
+        select payment_id, consultation_id, patient_id, fee_minor, currency,
+               case when fee_minor = 0 then 'captured' else 'pending' end, provider, provider_order, expires_at, at
           from wanted join done using (caller)
     ), entered as (
         insert into payment_entries (id, payment_id, kind, amount_minor, provider, provider_payment, created_at)
         select entry_id, payment_id, 'captured', 0, provider, payment_id::text, at
           from wanted join done using (caller)
-         where fee_minor = 0
+         where entry_id is not null
     ), agreed as (
         insert into consents (id, patient_id, purpose, text_version, language, channel, given_at)
-        select consent_id, patient_id, purpose, text_version, language, 'booking', at
+        select consent_id, patient_id, '{CONSENT}', '{CONSENT_VERSION}', language, 'booking', at
           from wanted join done using (caller)
-         where not consents
+         where consent_id is not null
         on conflict do nothing
     ), opened as (
         insert into consultations (id, created_at, patient_id, doctor_id, slot_id, meeting_link, start_time, end_time,
                                    reason, confirmed_at)
-        select consultation_id, created_at, patient_id, doctor_id, slot_id, meeting_link, start_time, end_time,
-               reason, confirmed_at
-          from wanted join done using (caller)
-    )""",
+        select consultation_id, id_time(consultation_id), patient_id, doctor_id, slot_id, meeting_link, start_time,
+               end_time, reason, case when fee_minor = 0 then at end
+          from wanted join taken using (caller)
+    )""",  # noqa: S608 - constants
     allowed="""
            w.a_day = 0 or booked_since(w.patient_id, w.day_began)
                           + row_number() over (partition by w.patient_id order by w.caller) <= w.a_day""",
@@ -158,24 +149,18 @@ class Opening:
     reason: bytes | None
     consultation_id: ConsultationId
     payment_id: PaymentId
-    entry_id: UUID
-    consents: bool
-    consent_id: UUID
+    entry_id: UUID | None
+    """Of the ledger, where there is nothing to pay."""
+    consent_id: UUID | None
+    """Where the patient was not asked before."""
     expires_at: datetime | None
     a_day: int
     day_began: datetime
-    purpose: str = CONSENT
-    text_version: str = CONSENT_VERSION
 
     @property
     def free(self) -> bool:
         """Whether there is nothing to pay: then it is confirmed in its booking."""
         return self.fee_minor == 0
-
-    @property
-    def created_at(self) -> datetime:
-        """The id's own millisecond."""
-        return made_at(self.consultation_id)
 
     @property
     def confirmed_at(self) -> datetime | None:
@@ -196,7 +181,7 @@ class Opening:
 async def look(tx: Tx, slot_id: SlotId) -> Record:
     """What is true of the caller's idempotency key, the slot and the patient; null where one of them is not."""
     key = (tx.key.owner, tx.key.route, tx.key.key) if tx.key else (None, None, None)
-    [row] = await tx.ask(LOOK, (*key, slot_id, tx.now, tx.actor.patient_n, tx.actor.patient_id, CONSENT))
+    [row] = await tx.ask(LOOK, (*key, slot_id, tx.now, tx.actor.patient_n, tx.actor.patient_id))
     return row
 
 
@@ -208,7 +193,7 @@ def book(tx: Tx, opening: Opening) -> None:
     tx.last = LastWord(
         BOOK,
         _row(opening),
-        ids=(opening.consultation_id, opening.entry_id, opening.consent_id),
+        ids=[id_ for id_ in (opening.consultation_id, opening.entry_id, opening.consent_id) if id_ is not None],
         refusals={asyncpg.ExclusionViolationError: PatientBusy},
         refusal=DailyLimit,
     )

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from pydantic_core import to_json
 from redis.asyncio import Redis
 
 from server.core.cipher import Cipher
@@ -42,7 +43,7 @@ def room_channel(room: str) -> str:
 
 def seal_envelope(cipher: Cipher, head: Mapping[str, object], data: bytes) -> bytes:
     """A message for a room's channel: signature, a JSON head, a line break, the packed data."""
-    body = json.dumps(head, separators=(",", ":")).encode() + b"\n" + data
+    body = to_json(head) + b"\n" + data
     return cipher.sign(body) + body
 
 

@@ -22,7 +22,7 @@ from server.core.ids import DoctorId, PatientId, SessionId, UserId
 A = TypeVar("A")
 R = TypeVar("R")
 M = TypeVar("M", bound=BaseModel)
-_SAFE = re.compile(r"[A-Za-z0-9_.:+-]{0,80}")
+_ACT = re.compile(r"[A-Za-z0-9_.:+-]{0,80}(\|[A-Za-z0-9_.:+-]{0,80}){4}")
 
 
 class Role(StrEnum):
@@ -150,17 +150,11 @@ class Tx:
 
         One setting, taken apart there: five would be five statements to parse at each begin.
         """
-        values = (
-            str(self.actor.user_id or ""),
-            str(self.actor.role or ""),
-            self.request_id,
-            self.source,
-            self.now.isoformat(),
-        )
-        for value in values:
-            if not _SAFE.fullmatch(value):
-                raise ValueError("a setting of a transaction has characters that are not ours")
-        return "|".join(values)
+        actor = self.actor
+        act = f"{actor.user_id or ''}|{actor.role or ''}|{self.request_id}|{self.source}|{self.now.isoformat()}"
+        if not _ACT.fullmatch(act):
+            raise ValueError("a setting of a transaction has characters that are not ours")
+        return act
 
     def emit(self, event: Event) -> None:
         """Say that something happened: stored, numbered and published with this transaction, or not at all."""

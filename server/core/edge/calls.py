@@ -112,6 +112,7 @@ def _say_that_a_proxy_is_not_trusted(peer: str) -> None:
     )
 
 
+@functools.lru_cache(maxsize=10_000)
 def _is_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text)

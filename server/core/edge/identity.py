@@ -59,13 +59,13 @@ class Identity:
         if match is not None:
             call.actor = await self._signed_in(call, match[1], budget)
         if call.actor.user_id is None:
+            call.actor = Actor(address=call.address)
             call.token = ""
             call.spent = await self._limits.spend(
                 f"amrutam:l:{{{address_key(call.address)}}}:{budget.name}", self._limits.rate(budget, user=False)
             )
-        else:
+        elif call.by_cookie:
             call.csrf_token = csrf_token(self._settings, call.token)
-        call.actor = replace(call.actor, address=call.address)
         if call.spent is not None and not call.spent.allowed:
             raise TooMany(retry_after_seconds=max(1, round(call.spent.retry_after_seconds + 0.5)))
 
@@ -78,7 +78,7 @@ class Identity:
             cached = await self._redis.hget(sessions_key(match[1]), _digest(token).hex())
         except REDIS_AWAY:
             cached = None
-        actor = self._from_cache(cached) if cached else None
+        actor = self._from_cache(cached, "") if cached else None
         return actor or await self._from_database(token, match[1])
 
     def refuse_foreign(self, request: web.Request, call: Call, form_token: str | None) -> None:
@@ -120,7 +120,7 @@ class Identity:
         except REDIS_AWAY:
             found = None
         if found is not None:
-            actor = self._from_cache(found[0])
+            actor = self._from_cache(found[0], call.address)
             if actor is not None:
                 call.spent = found[1]
                 return actor
@@ -128,7 +128,7 @@ class Identity:
         if actor is None:
             return ANONYMOUS
         call.spent = await self._limits.spend(limit_key, rate)
-        return actor
+        return replace(actor, address=call.address)
 
     async def _from_database(self, token: str, tag: str) -> Actor | None:
         digest = _digest(token)
@@ -162,13 +162,13 @@ class Identity:
         }
         return json.dumps(held)
 
-    def _from_cache(self, cached: bytes | str) -> Actor | None:
-        until, actor = _read(cached)
+    def _from_cache(self, cached: bytes | str, address: str) -> Actor | None:
+        until, actor = _read(cached, address)
         return None if until < self._clock().timestamp() else actor
 
 
 @functools.lru_cache(maxsize=4096)  # who asks once asks again
-def _read(cached: bytes | str) -> tuple[float, Actor]:
+def _read(cached: bytes | str, address: str) -> tuple[float, Actor]:
     held = json.loads(cached)
     return held["until"], Actor(
         role=Role(held["role"]),
@@ -181,6 +181,7 @@ def _read(cached: bytes | str) -> tuple[float, Actor]:
         auth_at=datetime.fromisoformat(held["auth"]) if held["auth"] else None,
         language=held["language"],
         time_zone=held["zone"],
+        address=address,
     )
 
 
