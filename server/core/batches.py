@@ -100,8 +100,9 @@ class Batches:
             rows = await self._fetch(statement.text, statement.fold([group[0].wish for group in groups]))
         except Exception as error:
             if len(groups) > 1 and isinstance(error, asyncpg.PostgresError) and not isinstance(error, self._away):
-                for group in groups:  # one of them is why, and the others shall not hear of it
-                    await self._ask(statement, [group])
+                half = len(groups) // 2  # one of them is why, and the others shall not hear of it
+                await self._ask(statement, groups[:half])
+                await self._ask(statement, groups[half:])
                 return
             for call in (call for group in groups for call in group):
                 if not call.answer.done():
