@@ -66,8 +66,8 @@ class Edge:
 
     def mount(self, app: web.Application, routes: list[Route], prefix: str) -> None:
         """Register lines of the table. Every line has an access, or it does not exist (SECURITY Z1)."""
-        # The dispatcher tries one after the other: plain paths first, and what has one path stands together.
-        for route in sorted(routes, key=lambda route: ("{" in route.path, route.path)):
+        # The dispatcher tries one after the other: plain paths first, the others in the order of the table.
+        for route in sorted(routes, key=lambda route: "{" in route.path):
             app.router.add_route(route.method, prefix + route.path, self._handler(route), name=None)
 
     def middlewares(self) -> list[Any]:
