@@ -10,13 +10,16 @@ from server.core.settings import Settings
 CALL: web.RequestKey[Call] = web.RequestKey("call", Call)
 
 
+_NONCE = "{nonce}"  # where each response's own stands
+
+
 class SecurityHeaders:
     """All of them, for any response; what is the same in each is worded once."""
 
     def __init__(self, settings: Settings) -> None:
         # Razorpay's hosted checkout is reached by a form; where it is not set up, forms lead to us alone.
         form_action = f" {settings.razorpay_url}" if settings.razorpay_key_id else ""
-        self._before_nonce, self._after_nonce = _content_security_policy(form_action)
+        self._before_nonce, _, self._after_nonce = _content_security_policy(form_action).partition(_NONCE)
         self._always = {
             "X-Content-Type-Options": "nosniff",
             # Not no-referrer: with it browsers send `Origin: null` with every form, and our own forms look foreign.
@@ -41,26 +44,26 @@ class SecurityHeaders:
         return headers
 
 
-def _content_security_policy(form_action: str) -> tuple[str, str]:
-    """What stands before and after the nonce: scripts by nonce only, styles, pictures, sound and connections from here
-    only, no frames, no plug-ins."""
-    before = ("default-src 'none'", "script-src 'nonce-")
-    after = (
-        "' 'strict-dynamic'",
-        "style-src 'self'",
-        "font-src 'self'",
-        "img-src 'self' blob: data:",
-        "media-src 'self' blob:",
-        "connect-src 'self'",
-        "worker-src 'self'",
-        "manifest-src 'self'",
-        "object-src 'none'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-        f"form-action 'self'{form_action}",
-        "require-trusted-types-for 'script'",
+def _content_security_policy(form_action: str) -> str:
+    """Scripts by nonce only, styles, pictures, sound and connections from here only, no frames, no plug-ins."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src 'nonce-{_NONCE}' 'strict-dynamic'",
+            "style-src 'self'",
+            "font-src 'self'",
+            "img-src 'self' blob: data:",
+            "media-src 'self' blob:",
+            "connect-src 'self'",
+            "worker-src 'self'",
+            "manifest-src 'self'",
+            "object-src 'none'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+            f"form-action 'self'{form_action}",
+            "require-trusted-types-for 'script'",
+        )
     )
-    return "; ".join(before), "; ".join(after)
 
 
 def rate_headers(call: Call) -> dict[str, str]:
