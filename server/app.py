@@ -91,13 +91,15 @@ async def open_server(settings: Settings, *, only: str | None = None) -> AsyncGe
     """Build a server process' parts and take them down again. `only` is rest or sockets."""
     clock = shifted_clock(settings.clock_shift_seconds)
     cipher = Cipher(settings)
-    redis = connect_redis(settings)
-    async with Publisher(redis, cipher) as publisher:
+    async with (
+        contextlib.aclosing(connect_redis(settings)) as redis,
+        Publisher(redis, cipher) as publisher,
+        contextlib.aclosing(Scripts(redis)) as scripts,
+    ):
         database = await Database.connect(settings, clock, cipher, publisher)
         passwords, throttle = Passwords(), Throttle(redis)
         try:
             site = pages.Site(settings, cipher, clock)
-            scripts = Scripts(redis)
             edge = Edge(settings, clock, redis, scripts, database, DatabaseSessions(settings), site)
             app = web.Application(
                 middlewares=[measured, *edge.middlewares()],
@@ -136,7 +138,6 @@ async def open_server(settings: Settings, *, only: str | None = None) -> AsyncGe
         finally:
             passwords.close()
             await database.close()
-            await redis.aclose()
 
 
 async def serve(settings: Settings, *, only: str | None = None, sock: socket.socket | None = None) -> None:

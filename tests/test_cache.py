@@ -42,10 +42,12 @@ class Process:
 @contextlib.asynccontextmanager
 async def process(settings: Settings, last_ms: int = LONG_MS) -> AsyncGenerator[Process]:
     """One, whose lists last long enough for a slow machine."""
-    redis = connect_redis(settings)
-    async with Publisher(redis, Cipher(settings)) as publisher:
-        yield Process(redis, publisher, Cache(Scripts(redis), publisher, last_ms=last_ms))
-    await redis.aclose()
+    async with (
+        connect_redis(settings) as redis,
+        Publisher(redis, Cipher(settings)) as publisher,
+        contextlib.aclosing(Scripts(redis)) as scripts,
+    ):
+        yield Process(redis, publisher, Cache(scripts, publisher, last_ms=last_ms))
 
 
 @contextlib.asynccontextmanager

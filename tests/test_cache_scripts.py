@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -25,14 +26,20 @@ async def redis(settings: Settings) -> AsyncIterator[Redis]:
         yield opened
 
 
+@pytest.fixture
+async def scripts(redis: Redis) -> AsyncIterator[Scripts]:
+    """What runs scripts there."""
+    async with contextlib.aclosing(Scripts(redis)) as opened:
+        yield opened
+
+
 async def messages(redis: Redis) -> int:
     """How many messages with commands Redis has read."""
     told = await redis.info("stats")  # pyright: ignore[reportUnknownMemberType] - redis-py leaves **kwargs untyped
     return int(told["total_reads_processed"])
 
 
-async def test_those_of_one_moment_are_one_message(redis: Redis) -> None:
-    scripts = Scripts(redis)
+async def test_those_of_one_moment_are_one_message(redis: Redis, scripts: Scripts) -> None:
     await scripts.run(ADD, ["first"], [1])
     before = await messages(redis)
     answers = await asyncio.gather(*(scripts.run(ADD, ["sum"], [number]) for number in range(1, 41)))
@@ -40,16 +47,14 @@ async def test_those_of_one_moment_are_one_message(redis: Redis) -> None:
     assert await messages(redis) - before < 10
 
 
-async def test_a_script_that_redis_has_forgotten_is_sent_again(redis: Redis) -> None:
-    scripts = Scripts(redis)
+async def test_a_script_that_redis_has_forgotten_is_sent_again(redis: Redis, scripts: Scripts) -> None:
     for _ in range(3):
         await redis.script_flush()
         assert await scripts.run(ADD, ["sum"], [1])
     assert int(await redis.get("sum") or 0) == 3
 
 
-async def test_one_that_fails_fails_alone(redis: Redis) -> None:
-    scripts = Scripts(redis)
+async def test_one_that_fails_fails_alone(scripts: Scripts) -> None:
     one, broken, other = await asyncio.gather(
         scripts.run(ADD, ["sum"], [1]),
         scripts.run(BREAK, ["sum"], []),
@@ -60,8 +65,7 @@ async def test_one_that_fails_fails_alone(redis: Redis) -> None:
     assert isinstance(broken, ResponseError)
 
 
-async def test_who_no_longer_waits_holds_nobody_up(redis: Redis) -> None:
-    scripts = Scripts(redis)
+async def test_who_no_longer_waits_holds_nobody_up(scripts: Scripts) -> None:
     gone = asyncio.create_task(scripts.run(ADD, ["sum"], [1]))
     stays = asyncio.create_task(scripts.run(ADD, ["sum"], [1]))
     await asyncio.sleep(0)
@@ -73,8 +77,7 @@ async def test_who_no_longer_waits_holds_nobody_up(redis: Redis) -> None:
 
 async def test_with_redis_away_everybody_is_told(settings: Settings) -> None:
     nowhere = settings.model_copy(update={"redis_url": SecretStr("redis://127.0.0.1:1/0")})
-    async with connect_redis(nowhere) as redis:
-        scripts = Scripts(redis)
+    async with connect_redis(nowhere) as redis, contextlib.aclosing(Scripts(redis)) as scripts:
         told = await asyncio.gather(
             *(scripts.run(ADD, ["sum"], [1]) for _ in range(5)),
             return_exceptions=True,

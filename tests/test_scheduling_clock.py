@@ -22,7 +22,7 @@ from server.core.tasks import end_tasks
 from server.core.tx import Tx
 from tests.conftest import PASSWORD
 from tests.house import Cast, Client, House, serving
-from tests.test_scheduling_rules import at, leave, set_rules
+from tests.test_scheduling_rules import at, extra, leave, set_rules
 from tests.test_slot_times import CHANGES
 from worker.jobs.slots import keep_slots_ahead
 
@@ -154,3 +154,19 @@ async def test_extra_hours_alone_get_their_slots_when_their_day_comes_near(house
         await server.database.write(lambda tx: keep_slots_ahead(tx, settings=moved), source="test")
         items = await slots_from(doctor, moment - timedelta(hours=1), moment + timedelta(hours=2))
         assert [at(item) for item in items] == [moment, moment + timedelta(minutes=30)]
+
+
+async def test_a_slot_that_began_without_a_patient_is_in_nobodys_way(house: House) -> None:
+    """A doctor whose hour nobody took gives the rest of it to five-minute slots."""
+    nine = (utc_now() + timedelta(days=2)).replace(minute=0, second=0, microsecond=0)
+    async with at_time(house, nine - timedelta(days=1)) as (doctor, _):
+        made = await set_rules(doctor, "00:00", "24:00", time_zone="UTC", slot_minutes=60)
+        assert made.status == 200, made.text
+    async with at_time(house, nine + timedelta(minutes=10)) as (doctor, _):
+        assert (await set_rules(doctor, time_zone="UTC", slot_minutes=5, weekly=[])).status == 200
+        begun = await slots_from(doctor, nine, nine + timedelta(hours=2))
+        assert begun == []  # the list shows what is to come
+        added = await extra(doctor, nine + timedelta(minutes=15), nine + timedelta(minutes=30))
+        assert (added.status, added.json["slots_made"]) == (201, 3), added.text
+        times = [at(item) for item in await slots_from(doctor, nine, nine + timedelta(hours=2))]
+        assert times == [nine + timedelta(minutes=minute) for minute in (15, 20, 25)]

@@ -60,8 +60,8 @@ async def until_shared(*servers: Realtime, others: int = 1) -> None:
 async def sockets_of(house: House, bounds: Bounds) -> AsyncGenerator[tuple[str, Realtime]]:
     """One more server of this house, for sockets alone, with bounds of its own."""
     settings, database, redis = house.settings, house.server.database, connect_redis(house.settings)
-    sessions = DatabaseSessions(settings)
-    identity = Identity(settings, database.clock, redis, Limits(Scripts(redis), 1), database, sessions)
+    sessions, scripts = DatabaseSessions(settings), Scripts(redis)
+    identity = Identity(settings, database.clock, redis, Limits(scripts, 1), database, sessions)
     sockets = Realtime(
         settings,
         database=database,
@@ -83,6 +83,7 @@ async def sockets_of(house: House, bounds: Bounds) -> AsyncGenerator[tuple[str, 
     finally:
         await sockets.stop()
         await runner.cleanup()
+        await scripts.aclose()
         await redis.aclose()
 
 

@@ -175,14 +175,15 @@ class Worker:
 async def open_house(settings: Settings) -> AsyncGenerator[tuple[Database, Redis, Cipher]]:
     """Database, Redis and cipher of a process that has no HTTP."""
     cipher = Cipher(settings)
-    redis = connect_redis(settings)
-    async with Publisher(redis, cipher) as publisher:
+    async with (
+        contextlib.aclosing(connect_redis(settings)) as redis,
+        Publisher(redis, cipher) as publisher,
+    ):
         database = await Database.connect(settings, shifted_clock(settings.clock_shift_seconds), cipher, publisher)
         try:
             yield database, redis, cipher
         finally:
             await database.close()
-            await redis.aclose()
 
 
 async def run_worker(settings: Settings) -> None:

@@ -24,6 +24,7 @@ from redis.exceptions import ResponseError
 from server.core.tasks import end_tasks
 from server.core.valkey import REDIS_AWAY
 
+CLOSED = "this process has closed its connection to Redis"
 Command = tuple[str | bytes | int, ...]
 _pack = cast("Callable[[Command], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
 
@@ -38,9 +39,13 @@ class Pipe(Protocol):
         """
         ...
 
+    async def aclose(self) -> None:
+        """Let the connection go. Who still waits is told that it is lost, and so is who asks later."""
+        ...
+
 
 def pipe_to(redis: Redis) -> Pipe:
-    """The way to the server, or to the cluster, that this client is for. It is open as long as the client is."""
+    """The way to the server, or to the cluster, that this client is for; to be closed before the client is."""
     return _ClusterPipe(redis) if isinstance(cast("object", redis), RedisCluster) else _OneConnection(redis)
 
 
@@ -63,10 +68,13 @@ class _OneConnection:
         self._wanted = asyncio.Event()
         self._line: asyncio.Task[None] | None = None
         self._watch: asyncio.TimerHandle | None = None
+        self._closed = False
 
     async def ask(self, commands: Sequence[Command]) -> list[Any]:
         if not commands:
             return []
+        if self._closed:
+            raise NotConnected(CLOSED)
         loop = asyncio.get_running_loop()
         packed = [_pack(command) for command in commands]
         asked = _Asked(b"".join(packed), len(commands), loop.time() + self._patience, loop.create_future())
@@ -77,6 +85,14 @@ class _OneConnection:
         if self._watch is None:
             self._watch = loop.call_at(asked.until, self._look_at_the_oldest)
         return await asked.all_told
+
+    async def aclose(self) -> None:
+        self._closed = True
+        self._fail(NotConnected(CLOSED))
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._line is not None:
+            await end_tasks([self._line])
 
     async def _keep_line(self) -> None:
         """The life of one connection."""
@@ -159,3 +175,6 @@ class _ClusterPipe:
         for command in commands:
             pipeline.execute_command(*command)  # pyright: ignore[reportUnknownMemberType]
         return await pipeline.execute(raise_on_error=False)
+
+    async def aclose(self) -> None:
+        """A pipeline lasts as long as its answers: there is nothing to let go."""

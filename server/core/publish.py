@@ -68,6 +68,7 @@ class Publisher:
                 async with asyncio.timeout(2):
                     await self._waiting.join()
             await end_tasks([self._task])
+        await self._pipe.aclose()
 
     def hand(self, frames: Sequence[Frame], *, relay: bool) -> None:
         """Publish these after a commit; `relay` also tells the worker that the outbox has something."""

@@ -42,12 +42,16 @@ class _Call:
 
 
 class Scripts:
-    """Runs scripts for one process."""
+    """Runs scripts for one process, until it is closed."""
 
     def __init__(self, redis: Redis) -> None:
         self._pipe = pipe_to(redis)
         self._waiting: list[_Call] = []
         self._sending: set[asyncio.Task[None]] = set()
+
+    async def aclose(self) -> None:
+        """Let the connection go. Who still waits is told that it is lost."""
+        await self._pipe.aclose()
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Arg]) -> Any:
         """What the script answers. Raises one of REDIS_AWAY."""

@@ -59,8 +59,16 @@ async def fit_slots(tx: Tx, doctor_id: DoctorId, days_ahead: int) -> Fitted:
     standing = await queries.standing_slots(tx, doctor_id)
     booked = sorted(slot.span for slot in standing if slot.booked)
     kept = {slot.span for slot in standing if not slot.booked and slot.span in wanted}
-    stale = [s for s in standing if not s.booked and s.span not in wanted and tx.now < s.span.start <= horizon]
     missing = sorted(span for span in wanted - kept if not any(_meet(span, taken) for taken in booked))
+    stale = [
+        slot
+        for slot in standing
+        if not slot.booked
+        and slot.span not in wanted
+        and slot.span.start <= horizon
+        # One that has begun without a patient stays, for whoever looks at it, unless it is in the way.
+        and (slot.span.start > tx.now or any(_meet(slot.span, span) for span in missing))
+    ]
     last = max(tx.now + AT_ONCE, _last_of(MOST_AT_ONCE, [*missing, *(slot.span for slot in stale)]))
     withdrawn = await queries.withdraw(tx, [slot.id for slot in stale if slot.span.start <= last])
     made = await queries.add_slots(tx, doctor_id, calendar, [span for span in missing if span.start <= last])
