@@ -74,7 +74,7 @@ class Node:
 
 @dataclass
 class Cluster:
-    """The nodes; the last one is the first one's replica."""
+    """The nodes: three that share the slots, and the replica of one of them, at first of the first."""
 
     nodes: list[Node]
 
@@ -98,6 +98,17 @@ class Cluster:
         for node in (there, here):
             await node.ask("CLUSTER", "SETSLOT", slot, "NODE", there_id)
 
+    async def replicate(self, node: Node) -> None:
+        """Let the last node be this one's replica, and wait until it has all that this one has."""
+        replica, node_id = self.nodes[-1], await node.id()
+        await replica.ask("CLUSTER", "REPLICATE", node_id)
+
+        async def is_in_step() -> bool:
+            told = await replica.ask("INFO", "replication")
+            return (told.get("master_link_status"), told.get("master_port")) == ("up", node.port)
+
+        await until(is_in_step)
+
 
 async def until(true: Any, seconds: float = START_SECONDS) -> None:
     """Ask until it is so. Raises TimeoutError."""
@@ -114,7 +125,9 @@ async def cluster_of(program: Path, folder: Path) -> AsyncGenerator[Cluster]:
     try:
         await asyncio.gather(*(node.start() for node in nodes))
         await _join(nodes)
-        yield Cluster(nodes)
+        cluster = Cluster(nodes)
+        await cluster.replicate(nodes[0])
+        yield cluster
     finally:
         await asyncio.gather(*(node.kill() for node in nodes if node.process is not None))
 
@@ -134,13 +147,6 @@ async def _join(nodes: list[Node]) -> None:
         return all(b"cluster_state:ok" in info and b"cluster_known_nodes:4" in info for info in infos)
 
     await until(all_agree)
-    first = await nodes[0].id()
-    await nodes[3].ask("CLUSTER", "REPLICATE", first)
-
-    async def is_in_step() -> bool:
-        return (await nodes[3].ask("INFO", "replication")).get("master_link_status") == "up"
-
-    await until(is_in_step)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -183,7 +183,6 @@ def _slot(slot_id: SlotId, booked: Consultation, version: int) -> PublicSlot:
 
 
 def _entry(tx: Tx, booked: Consultation, name: str, zone: str) -> QueueEntry:
-    today = tx.now.astimezone(ZoneInfo(zone)).date()
     return QueueEntry(
         consultation_id=booked.id,
         patient_name=name,
@@ -194,5 +193,9 @@ def _entry(tx: Tx, booked: Consultation, name: str, zone: str) -> QueueEntry:
         called_at=None,
         started_at=None,
         position=None,
-        listed=booked.confirmed_at is not None and booked.start_time.astimezone(ZoneInfo(zone)).date() == today,
+        listed=booked.confirmed_at is not None and _is_today(booked.start_time, tx.now, ZoneInfo(zone)),
     )
+
+
+def _is_today(at: datetime, now: datetime, zone: ZoneInfo) -> bool:
+    return at.astimezone(zone).date() == now.astimezone(zone).date()

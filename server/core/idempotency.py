@@ -13,6 +13,7 @@ from server.core.errors import Conflict, Invalid
 from server.core.tx import IdempotencyKey, Tx
 
 MOST_CHARACTERS = 200
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 # `got` is the lock on the key's hash: a second INSERT of the same key would block, where this answers at once.
 TAKE_KEY = """
@@ -55,7 +56,7 @@ class Replay(Exception):
 
 def body_hash(ask: dict[str, Any]) -> bytes:
     """SHA-256 of the canonical request: sorted keys, no spaces."""
-    return hashlib.sha256(json.dumps(ask, sort_keys=True, separators=(",", ":")).encode()).digest()
+    return hashlib.sha256(_CANONICAL.encode(ask).encode()).digest()
 
 
 async def take_key(tx: Tx, cipher: Cipher) -> None:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import NewType
 from uuid import UUID
 
+from asyncpg.pgproto import pgproto
+
 UserId = NewType("UserId", UUID)
 PatientId = NewType("PatientId", UUID)
 DoctorId = NewType("DoctorId", UUID)
@@ -29,7 +31,7 @@ def new_id(now: datetime) -> UUID:
     milliseconds = int(now.timestamp() * 1000)
     random = int.from_bytes(os.urandom(10))
     value = milliseconds << 80 | 0x7 << 76 | (random >> 62 & 0xFFF) << 64 | 0b10 << 62 | random & (1 << 62) - 1
-    return UUID(int=value)
+    return pgproto.UUID(value.to_bytes(16))  # as rows come with: made and printed in a tenth of the time
 
 
 def user_tag(user_id: UUID) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import cast
 
 from server.core.errors import FieldError, Malformed, TooLarge
@@ -25,22 +26,8 @@ def parse(body: bytes) -> object:
         raise Malformed("The body is not UTF-8.") from None
     if _deepest(body) > MOST_DEPTH:
         raise Malformed(f"Nested deeper than {MOST_DEPTH}.")
-    members = 0
-
-    def pairs(items: list[tuple[str, object]]) -> dict[str, object]:
-        nonlocal members
-        members += len(items)
-        if members > MOST_MEMBERS:
-            raise Malformed(f"More than {MOST_MEMBERS} members.")
-        found: dict[str, object] = {}
-        for key, value in items:
-            if key in found:
-                raise _malformed("A key stands twice in one object.", key)
-            found[key] = value
-        return found
-
     try:
-        value: object = json.loads(text, object_pairs_hook=pairs, parse_int=_int, parse_constant=_no_constant)
+        value: object = _DECODER.decode(text)
     except (ValueError, RecursionError):
         raise Malformed("The body is not JSON.") from None
     check(value)
@@ -102,6 +89,14 @@ def _deepest(body: bytes) -> int:
     return deepest
 
 
+def _object(items: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(items)
+    if len(found) < len(items):
+        [(twice, _)] = Counter(key for key, _ in items).most_common(1)
+        raise _malformed("A key stands twice in one object.", twice)
+    return found
+
+
 def _int(digits: str) -> int:
     # Thousands of digits take a long time to read: they become one number that `check` refuses, naming the field.
     return int(digits) if len(digits) <= 17 else MOST_INT + 1
@@ -109,3 +104,6 @@ def _int(digits: str) -> int:
 
 def _no_constant(name: str) -> object:
     raise Malformed(f"{name} is no JSON.")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_int, parse_constant=_no_constant)

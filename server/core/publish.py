@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -27,10 +26,10 @@ from server.core.valkey import REDIS_AWAY
 log = logging.getLogger(__name__)
 OUTBOX_CHANNEL = "amrutam:outbox"
 CONTROL_CHANNEL = "amrutam:control"
-DROP = b""  # in the queue: delete this key, instead of publishing on it
-FREE = b"free:"  # in the queue: delete this key if it holds what follows
+NUDGE: Command = ("SPUBLISH", OUTBOX_CHANNEL, b"1")
 COMPARE_AND_DELETE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 MOST_WAITING = 10_000
+MOST_TOGETHER = 200
 # How long what is kept of public lists can outlive an event that nobody could tell Redis of: a second, with the quarter
 # of it that an answer of Redis' may be under way.
 LISTS_LAST_MS = 750
@@ -53,8 +52,9 @@ class Publisher:
     def __init__(self, redis: Redis, cipher: Cipher) -> None:
         self._pipe = pipe_to(redis)
         self._cipher = cipher
-        self._waiting: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(MOST_WAITING)
-        self._nudge = False
+        self._waiting: deque[Command] = deque()
+        self._wanted, self._idle = asyncio.Event(), asyncio.Event()
+        self._idle.set()
         self._dropping: Counter[str] = Counter()
         self._task: asyncio.Task[None] | None = None
 
@@ -66,7 +66,7 @@ class Publisher:
         if self._task is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(2):
-                    await self._waiting.join()
+                    await self._idle.wait()
             await end_tasks([self._task])
         await self._pipe.aclose()
 
@@ -80,32 +80,32 @@ class Publisher:
                 "room": frame.room,
                 "id": frame.event_id.hex,
             }
-            self._put(room_channel(frame.room), seal_envelope(self._cipher, head, frame.data))
+            self._tell(room_channel(frame.room), seal_envelope(self._cipher, head, frame.data))
         if relay:
-            self._put(OUTBOX_CHANNEL, b"1")
+            self._put(NUDGE)
 
     def signal(self, signal: Signal, at: datetime, *, to: str | None = None) -> None:
         """Publish what may be lost; `to` addresses one socket of the room."""
         data = pack(signal, self._cipher)
         for room in signal.room_names():
             head = {"o": None, "t": signal.name, "at": rfc3339(at), "room": room, "to": to}
-            self._put(room_channel(room), seal_envelope(self._cipher, head, data))
+            self._tell(room_channel(room), seal_envelope(self._cipher, head, data))
 
     def raw(self, room: str, type_: str, data: dict[str, object], at: datetime, *, to: str | None) -> None:
         """Publish an addressed message that has no declaration of its own (video's describe and candidate)."""
-        packed = b"S" + self._cipher.seal_system("room", json.dumps(data, separators=(",", ":")).encode())
+        packed = b"S" + self._cipher.seal_system("room", to_json(data))
         head = {"o": None, "t": type_, "at": rfc3339(at), "room": room, "to": to}
-        self._put(room_channel(room), seal_envelope(self._cipher, head, packed))
+        self._tell(room_channel(room), seal_envelope(self._cipher, head, packed))
 
     def release(self, key: str, token: str) -> None:
         """Free a lock that holds this token."""
-        self._put(key, FREE + token.encode())
+        self._put(("EVAL", COMPARE_AND_DELETE, 1, key, token))
 
     def drop(self, events: Sequence[Event]) -> None:
         """After a commit, before anybody hears of it: drop what it made stale."""
         for key in dict.fromkeys(key for event in events for key in event.stale_keys()):
             self._dropping[key] += 1
-            if not self._put(key, DROP):
+            if not self._put(("UNLINK", key)):
                 self._dropped_late(key)
 
     def is_dropping(self, key: str) -> bool:
@@ -117,13 +117,17 @@ class Publisher:
         for event in events:
             if type(event).control:
                 body = event.name.encode() + b"\n" + event.model_dump_json().encode()
-                self._put(CONTROL_CHANNEL, self._cipher.sign(body) + body)
+                self._tell(CONTROL_CHANNEL, self._cipher.sign(body) + body)
 
-    def _put(self, channel: str, message: bytes) -> bool:
-        try:
-            self._waiting.put_nowait((channel, message))
-        except asyncio.QueueFull:  # Redis is long away: the log's sweep delivers instead
+    def _tell(self, channel: str, message: bytes) -> None:
+        self._put(("SPUBLISH", channel, message))
+
+    def _put(self, command: Command) -> bool:
+        if len(self._waiting) >= MOST_WAITING:  # Redis is long away: the log's sweep delivers instead
             return False
+        self._waiting.append(command)
+        self._wanted.set()
+        self._idle.clear()
         return True
 
     def _dropped(self, key: str) -> None:
@@ -137,25 +141,14 @@ class Publisher:
 
     async def _carry(self) -> None:
         while True:
-            batch = [await self._waiting.get()]
-            while len(batch) < 200 and not self._waiting.empty():
-                batch.append(self._waiting.get_nowait())
-            dropped = [channel for channel, message in batch if message == DROP]
+            await self._wanted.wait()
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_TOGETHER))]
+            dropped = [str(key) for what, key, *_ in batch if what == "UNLINK"]
+            others = [command for command in batch if command[0] != "UNLINK" and command is not NUDGE]
+            # What became stale goes before anything is told, and once, however many of one moment made it so.
+            unlinked: list[Command] = [("UNLINK", key) for key in dict.fromkeys(dropped)]
+            commands = [*unlinked, *others, *([NUDGE] if NUDGE in batch else [])]
             try:
-                # Before anything is told, and each once, however many bookings of one moment made it stale.
-                commands: list[Command] = [("UNLINK", key) for key in dict.fromkeys(dropped)]
-                seen_outbox = False
-                for channel, message in batch:
-                    if message == DROP:
-                        continue
-                    if message.startswith(FREE):
-                        commands.append(("EVAL", COMPARE_AND_DELETE, 1, channel, message.removeprefix(FREE)))
-                        continue
-                    if channel == OUTBOX_CHANNEL:
-                        if seen_outbox:
-                            continue
-                        seen_outbox = True
-                    commands.append(("SPUBLISH", channel, message))
                 for answer in await self._pipe.ask(commands):
                     if isinstance(answer, Exception):
                         raise answer
@@ -166,6 +159,6 @@ class Publisher:
                 for key in dropped:
                     self._dropped_late(key)
                 await asyncio.sleep(0.1)
-            finally:
-                for _ in batch:
-                    self._waiting.task_done()
+            if not self._waiting:
+                self._wanted.clear()
+                self._idle.set()
