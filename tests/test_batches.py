@@ -184,12 +184,29 @@ async def test_nobody_writes_past_the_trail(world: World) -> None:
         select c.relname from pg_class c
          where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
            and not exists (select from pg_trigger t join pg_proc f on f.oid = t.tgfoid
-                            where t.tgrelid = c.oid and f.proname in ('audited', 'audited_rows') and t.tgenabled = 'O'
+                            where t.tgrelid = c.oid and f.proname ~ '^audited(_|$)' and t.tgenabled = 'O'
                             group by t.tgrelid having bit_or(t.tgtype) & 28 = 28)
          order by 1
         """,
     )
     assert {row["relname"] for row in unseen} == PLUMBING
+
+
+async def test_no_column_is_left_out_of_the_trail(world: World) -> None:
+    """The trail by statement is kept by functions made of a table's columns: a new column wants a new function."""
+    left_out = await rows(
+        world,
+        """
+        select c.relname, a.attname
+          from pg_class c
+          join pg_proc f on f.proname = 'audited_' || c.relname
+          join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+         where c.relnamespace = 'public'::regnamespace
+           and position(format('then %L', a.attname) in f.prosrc) = 0
+        """,
+    )
+    assert [tuple(row) for row in left_out] == []
+    assert len(await rows(world, "select from pg_proc where proname like 'audited\\_%'")) == 5
 
 
 class Answering:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from server.core.batches import Statement
+from server.core.nonces import nonce
 from server.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -180,8 +180,8 @@ class Cipher:
 
 
 def _seal(cipher: AESGCM, key_id: bytes, plain: bytes, associated: bytes) -> bytes:
-    nonce = os.urandom(12)
-    return VERSION + key_id + nonce + cipher.encrypt(nonce, plain, VERSION + key_id + associated)
+    once = nonce()
+    return VERSION + key_id + once + cipher.encrypt(once, plain, VERSION + key_id + associated)
 
 
 def _open(cipher: AESGCM, sealed: bytes, associated: bytes) -> bytes:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from datetime import UTC, datetime
 from typing import NewType
 from uuid import UUID
 
 from asyncpg.pgproto import pgproto
+
+from server.core.nonces import nonce
 
 UserId = NewType("UserId", UUID)
 PatientId = NewType("PatientId", UUID)
@@ -29,7 +30,7 @@ _NEVER_MILLISECONDS = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp() * 1000)
 def new_id(now: datetime) -> UUID:
     """A UUIDv7 (RFC 9562 section 5.7) of the millisecond `now`, 74 bits random. It tells its time; it is no secret."""
     milliseconds = int(now.timestamp() * 1000)
-    random = int.from_bytes(os.urandom(10))
+    random = int.from_bytes(nonce()) >> 22
     value = milliseconds << 80 | 0x7 << 76 | (random >> 62 & 0xFFF) << 64 | 0b10 << 62 | random & (1 << 62) - 1
     return pgproto.UUID(value.to_bytes(16))  # as rows come with: made and printed in a tenth of the time
 
