@@ -11,23 +11,19 @@ import contextlib
 import secrets
 from collections.abc import AsyncGenerator
 
-from redis.asyncio import Redis
-
+from server.core.pipe import Pipe
 from server.core.publish import Publisher
-from server.core.scripts import Scripts, script
 from server.core.valkey import REDIS_AWAY
 
 LEASE_MS = 5000
-TAKE = script("return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])")
 LONGEST_WAIT_SECONDS = 1.0
 
 
 class HerdLocks:
     """The locks as one process takes them: of its own callers one asks Redis, the rest wait for that one."""
 
-    def __init__(self, redis: Redis, scripts: Scripts, publisher: Publisher) -> None:
-        self._redis = redis
-        self._scripts = scripts
+    def __init__(self, pipe: Pipe, publisher: Publisher) -> None:
+        self._pipe = pipe
         self._publisher = publisher
         self._ahead: dict[str, asyncio.Event] = {}
 
@@ -50,7 +46,10 @@ class HerdLocks:
         taken = False
         try:
             try:
-                taken = bool(await self._scripts.run(TAKE, [key], [token, LEASE_MS]))
+                [answer] = await self._pipe.ask([("SET", key, token, "NX", "PX", LEASE_MS)])
+                if isinstance(answer, Exception):
+                    raise answer
+                taken = answer is not None
                 if not taken:
                     await self._until_free(key)
                 held = taken
@@ -70,7 +69,7 @@ class HerdLocks:
             await asyncio.sleep(pause)
             waited += pause
             try:
-                if not await self._redis.exists(key):
+                if await self._pipe.ask([("EXISTS", key)]) == [0]:
                     return
             except REDIS_AWAY:
                 return

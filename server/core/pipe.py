@@ -9,7 +9,7 @@ next to ask gets a new one. How a connection is opened and how answers are read 
 from __future__ import annotations
 
 import asyncio
-import math
+import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,13 +19,13 @@ import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import ConnectionError as NotConnected
-from redis.exceptions import ResponseError
 
 from server.core.tasks import end_tasks
 from server.core.valkey import REDIS_AWAY
 
 CLOSED = "this process has closed its connection to Redis"
-Command = tuple[str | bytes | int, ...]
+Arg = str | bytes | int
+Command = tuple[Arg, ...]
 _pack = cast("Callable[[Command], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
 
 
@@ -129,11 +129,10 @@ class _OneConnection:
             await end_tasks([reading])
 
     async def _read(self, connection: Any) -> None:
+        # The connection's own way to its parser takes as long again as parsing: it minds a timer and raises refusals.
+        parser = connection._parser
         while True:
-            try:
-                answer = await connection.read_response(timeout=math.inf, disconnect_on_error=False)
-            except ResponseError as refused:
-                answer = refused
+            answer = await parser.read_response()
             if not self._sent:
                 raise NotConnected("an answer came that nobody had asked for")
             asked = self._sent[0]
@@ -165,16 +164,44 @@ class _OneConnection:
 
 
 class _ClusterPipe:
-    """On a cluster the client finds each command's node."""
+    """On a cluster the client finds each command's node; those of one moment go as one pipeline of it."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._fresh: list[tuple[Sequence[Command], asyncio.Future[list[Any]]]] = []
+        self._sending: set[asyncio.Task[None]] = set()
 
     async def ask(self, commands: Sequence[Command]) -> list[Any]:
-        pipeline = self._redis.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)  # pyright: ignore[reportUnknownMemberType]
-        return await pipeline.execute(raise_on_error=False)
+        loop = asyncio.get_running_loop()
+        if not self._fresh:
+            loop.call_soon(self._send)
+        all_told: asyncio.Future[list[Any]] = loop.create_future()
+        self._fresh.append((commands, all_told))
+        return await all_told
 
     async def aclose(self) -> None:
-        """A pipeline lasts as long as its answers: there is nothing to let go."""
+        await end_tasks(self._sending)
+
+    def _send(self) -> None:
+        fresh, self._fresh = self._fresh, []
+        task = asyncio.create_task(self._carry(fresh))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _carry(self, fresh: Sequence[tuple[Sequence[Command], asyncio.Future[list[Any]]]]) -> None:
+        try:
+            pipeline = self._redis.pipeline(transaction=False)
+            for command in (command for commands, _ in fresh for command in commands):
+                pipeline.execute_command(*command)  # pyright: ignore[reportUnknownMemberType]
+            answers = iter(await pipeline.execute(raise_on_error=False))
+            for commands, all_told in fresh:
+                told = list(itertools.islice(answers, len(commands)))
+                if not all_told.done():
+                    all_told.set_result(told)
+        except Exception as error:  # whatever it is, it belongs to those who ask
+            for _, all_told in fresh:
+                if not all_told.done():
+                    all_told.set_exception(error)
+        finally:
+            for _, all_told in fresh:
+                all_told.cancel()  # without an answer: this process ends

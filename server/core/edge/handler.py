@@ -61,7 +61,7 @@ class Edge:
         self._headers = SecurityHeaders(settings)
         self._replies = Replies(settings, pages)
         self._uploads = UploadTurns()
-        self._locks = HerdLocks(redis, scripts, database.publisher)
+        self._locks = HerdLocks(scripts.pipe, database.publisher)
         self.identity = Identity(settings, clock, redis, Limits(scripts, settings.limit_factor), database, sessions)
 
     def mount(self, app: web.Application, routes: list[Route], prefix: str) -> None:
