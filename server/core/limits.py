@@ -6,6 +6,7 @@ and spends its budget in one trip: the token carries a tag of its user, and both
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import time
 from collections import OrderedDict
@@ -86,8 +87,7 @@ class Limits:
 
     def rate(self, budget: Budget, *, user: bool) -> Rate:
         """The rate after the factor."""
-        base = budget.user if user else budget.address
-        return Rate(max(1, int(base.count * self._factor)), base.seconds)
+        return _after(budget.user if user else budget.address, self._factor)
 
     async def spend(self, key: str, rate: Rate) -> Spent:
         """Spend one of `rate` on `key`, in Redis or, while it is away, in memory."""
@@ -125,6 +125,11 @@ class Limits:
             self._memory.popitem(last=False)
         left = int((rate.seconds - (arrival - now)) / emission)
         return Spent(allowed=True, limit=rate, remaining=left, retry_after_seconds=0, reset_seconds=arrival - now)
+
+
+@functools.cache  # the budgets are a table
+def _after(base: Rate, factor: float) -> Rate:
+    return Rate(max(1, int(base.count * factor)), base.seconds)
 
 
 def address_key(address: str) -> str:

@@ -106,8 +106,8 @@ def _zone(value: str) -> str:
 @functools.lru_cache(maxsize=4096)  # what happens now is told to several rooms, and slots begin when others do
 def rfc3339(at: datetime) -> str:
     """An instant as every reply writes it: UTC, with `Z`, milliseconds where there are any."""
-    text = at.astimezone(UTC).isoformat(timespec="milliseconds" if at.microsecond else "seconds")
-    return text.replace("+00:00", "Z")
+    utc = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return utc.isoformat(timespec="milliseconds" if at.microsecond else "seconds").replace("+00:00", "Z")
 
 
 Line = Annotated[

@@ -21,6 +21,7 @@ from server.core.tx import ANONYMOUS, Actor, Run, Tx
 
 log = logging.getLogger(__name__)
 LANGUAGES = ("en", "hi")
+NO_PAGES = ("/api/", "/fhir", "/dev/inbox.json", "/healthz", "/readyz", "/metrics")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
@@ -74,14 +75,15 @@ def open_call(request: web.Request, proxies: tuple[ipaddress.IPv4Network | ipadd
     """Begin a call: its id, where it comes from, the language asked for."""
     given = request.headers.get("X-Request-Id", "")
     path = request.path
+    is_page = not path.startswith(NO_PAGES)
     return Call(
         request_id=given if _REQUEST_ID.fullmatch(given) else secrets.token_urlsafe(12),
         address=client_address(request, proxies),
         nonce=secrets.token_urlsafe(16),
         path=request.path_qs,
-        language=_language(request),
-        notice=request.cookies.get("notice", "")[:40],
-        is_page=not path.startswith(("/api/", "/fhir", "/dev/inbox.json", "/healthz", "/readyz", "/metrics")),
+        language=_language(request) if is_page else "en",
+        notice=request.cookies.get("notice", "")[:40] if is_page else "",
+        is_page=is_page,
     )
 
 
