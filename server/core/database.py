@@ -296,9 +296,6 @@ class _Run:
     async def glance(self, operation: Callable[[Tx, Any], Awaitable[R]], ask: Any) -> R:
         return await self._database.brief(lambda tx: operation(tx, ask))
 
-    async def together(self, operation: Callable[[Tx, Any], Awaitable[R]], ask: Any) -> R:
-        return await self._database.together(lambda tx: operation(tx, ask))
-
     async def once(
         self,
         operation: Callable[[Tx, Any], Awaitable[M]],

@@ -32,8 +32,8 @@ class TooPrivate(TypeError):
     """An event holds a field that its room is not cleared for. Raised at import."""
 
 
-class Event(Model):
-    """Something that happened, named noun.past. Stored in the outbox, numbered in its rooms, in the transaction."""
+class News(Model):
+    """What rooms are told: an Event or a Signal."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,26 +41,12 @@ class Event(Model):
     rooms: ClassVar[tuple[Room, ...]]
     private: ClassVar[bool]
     address: ClassVar[set[str]]
-    control: ClassVar[bool] = False
-    """Whether every process hears it at once, on the control channel (a session ended)."""
-
-    def stale_keys(self) -> list[str]:
-        """Redis keys that this event makes untrue: deleted right after the commit."""
-        return []
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__()
 
-    @classmethod
-    def __pydantic_init_subclass__(cls, *, name: str, rooms: tuple[Room, ...] = (), **kwargs: Any) -> None:
-        super().__pydantic_init_subclass__(**kwargs)
-        _declare(cls, name, rooms)
-        if name in EVENTS and EVENTS[name].__qualname__ != cls.__qualname__:
-            raise TypeError(f"two events are named {name}")
-        EVENTS[name] = cls
-
     def room_names(self) -> list[str]:
-        """The rooms that this event reaches."""
+        """The rooms that this reaches."""
         return [room.of(**{field: getattr(self, field) for field in room.fields}) for room in self.rooms]
 
     def wire(self) -> dict[str, Any]:
@@ -72,18 +58,27 @@ class Event(Model):
         return self.model_dump_json(exclude=self.address).encode()
 
 
-class Signal(Model):
+class Event(News):
+    """Something that happened, named noun.past. Stored in the outbox, numbered in its rooms, in the transaction."""
+
+    control: ClassVar[bool] = False
+    """Whether every process hears it at once, on the control channel (a session ended)."""
+
+    def stale_keys(self) -> list[str]:
+        """Redis keys that this event makes untrue: deleted right after the commit."""
+        return []
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, *, name: str, rooms: tuple[Room, ...] = (), **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        _declare(cls, name, rooms)
+        if name in EVENTS and EVENTS[name].__qualname__ != cls.__qualname__:
+            raise TypeError(f"two events are named {name}")
+        EVENTS[name] = cls
+
+
+class Signal(News):
     """Something that may be lost (typing, presence): straight to Redis, never stored, without a number."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: ClassVar[str]
-    rooms: ClassVar[tuple[Room, ...]]
-    private: ClassVar[bool]
-    address: ClassVar[set[str]]
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__()
 
     @classmethod
     def __pydantic_init_subclass__(cls, *, name: str, rooms: tuple[Room, ...], **kwargs: Any) -> None:
@@ -91,24 +86,12 @@ class Signal(Model):
         _declare(cls, name, rooms)
         SIGNALS[name] = cls
 
-    def room_names(self) -> list[str]:
-        """The rooms that this signal reaches."""
-        return [room.of(**{field: getattr(self, field) for field in room.fields}) for room in self.rooms]
-
-    def wire(self) -> dict[str, Any]:
-        """The data of the message that browsers get."""
-        return self.model_dump(mode="json", exclude=self.address)
-
-    def wire_json(self) -> bytes:
-        """The same as it travels."""
-        return self.model_dump_json(exclude=self.address).encode()
-
 
 EVENTS: dict[str, type[Event]] = {}
 SIGNALS: dict[str, type[Signal]] = {}
 
 
-def _declare(cls: type[Event] | type[Signal], name: str, rooms: tuple[Room, ...]) -> None:
+def _declare(cls: type[News], name: str, rooms: tuple[Room, ...]) -> None:
     cls.name = name
     cls.rooms = rooms
     cls.private = highest(cls) >= Level.SENSITIVE

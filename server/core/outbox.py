@@ -13,7 +13,7 @@ from asyncpg import Record
 
 from server.core.batches import Statement, columns
 from server.core.cipher import Cipher
-from server.core.events import EVENTS, Event, Signal
+from server.core.events import EVENTS, Event, News
 from server.core.idempotency import InFlight
 from server.core.ids import EventId, new_id
 from server.core.tx import LastWord, Tx
@@ -136,10 +136,10 @@ class StoredReply:
     body: bytes
 
 
-def pack(event: Event | Signal, cipher: Cipher) -> bytes:
-    """The wire data of an event as it travels and rests: `P` and JSON, or `S` and the sealed JSON."""
-    plain = event.wire_json()
-    return b"S" + cipher.seal_system("room", plain) if type(event).private else b"P" + plain
+def pack(news: News, cipher: Cipher) -> bytes:
+    """The wire data of what is told as it travels and rests: `P` and JSON, or `S` and the sealed JSON."""
+    plain = news.wire_json()
+    return b"S" + cipher.seal_system("room", plain) if news.private else b"P" + plain
 
 
 def unpack(data: bytes, cipher: Cipher) -> bytes:

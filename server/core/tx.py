@@ -195,10 +195,6 @@ class Run(Protocol):
         """Run an operation of one reading statement, which needs no transaction around it."""
         ...
 
-    async def together(self, operation: Callable[[Tx, Any], Awaitable[R]], ask: Any) -> R:
-        """The same for a statement for many: it travels with those of whoever asks at the same moment."""
-        ...
-
     async def once(
         self,
         operation: Callable[[Tx, Any], Awaitable[M]],

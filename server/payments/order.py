@@ -16,7 +16,7 @@ async def ask_gateway_for_order(run: Run, ask: AskForOrder, *, gateways: Gateway
 
     Raises GatewayAway, GatewayRefused.
     """
-    payment = await run.together(payment_without_order, ask)
+    payment = await run.glance(payment_without_order, ask)
     if payment is None:
         return
     opened = await gateways[payment.provider].open_order(order_of(payment, settings), run.key)

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from server.core.batches import Statement
 from server.core.ids import ConsultationId, PatientId, PaymentId, new_id
 from server.core.money import Money
 from server.core.tx import Tx
@@ -27,14 +26,8 @@ _COLUMNS = (
 )
 READ_PAYMENT = f"select {_COLUMNS} from payments where id = $1"  # noqa: S608 - a constant
 LOCK_PAYMENT = READ_PAYMENT + " for update"
-PAYMENT_OF = Statement(f"""
-    select w.caller, p.*
-      from unnest($1::uuid[]) with ordinality as w (consultation_id, caller)
-     cross join lateral (
-        select {_COLUMNS} from payments where payments.consultation_id = w.consultation_id limit 1
-     ) p
-""")  # noqa: S608 - a constant
-LOCK_PAYMENT_OF = f"select {_COLUMNS} from payments where consultation_id = $1 for update"  # noqa: S608 - a constant
+PAYMENT_OF = f"select {_COLUMNS} from payments where consultation_id = $1"  # noqa: S608 - a constant
+LOCK_PAYMENT_OF = PAYMENT_OF + " for update"
 OPEN_PAYMENT = f"""
     insert into payments (id, consultation_id, patient_id, amount_minor, currency, status, provider,
                           provider_order, expires_at, created_at)
@@ -109,8 +102,8 @@ async def locked_payment(tx: Tx, payment_id: PaymentId) -> Payment | None:
 
 async def payment_of(tx: Tx, consultation_id: ConsultationId) -> Payment | None:
     """The payment of a consultation, or None."""
-    rows = await tx.ask(PAYMENT_OF, (consultation_id,))
-    return Payment(**{name: value for name, value in rows[0].items() if name != "caller"}) if rows else None
+    row = await tx.conn.fetchrow(PAYMENT_OF, consultation_id)
+    return Payment(**dict(row)) if row else None
 
 
 async def locked_payment_of(tx: Tx, consultation_id: ConsultationId) -> Payment | None:
