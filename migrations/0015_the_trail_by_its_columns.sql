@@ -2,13 +2,14 @@
 -- taken apart again, and a strong random number went into each id. Now each of these tables has a function made for its
 -- columns. What it says of a row is what was said before.
 
--- An id of the trail: a UUIDv7 of the moment. It is no secret, so that its random bits may be cheap ones.
+-- An id of the trail: a UUIDv7 of the moment, its milliseconds, version and variant in front of 65 random bits. It is no
+-- secret, so that these may be cheap ones.
 create function entry_id(moment timestamptz) returns uuid
     language sql volatile parallel safe
     return (
         lpad(to_hex(floor(extract(epoch from moment) * 1000)::bigint), 12, '0')
-        || to_hex(28672 + floor(random() * 4096)::int)
-        || to_hex('-9223372036854775808'::bigint + floor(random() * 4611686018427387904)::bigint)
+        || to_hex(x'7000'::int + floor(random() * power(2, 12))::int)
+        || to_hex(x'8000000000000000'::bigint + floor(random() * power(2, 62))::bigint)
     )::uuid;
 
 -- Keeps the trail of a table, once a statement. To be called again when the table gets or loses a column.

@@ -107,3 +107,15 @@ async def test_once_closed_nobody_waits_and_nothing_is_left(pipe: Pipe) -> None:
         with pytest.raises(REDIS_AWAY):
             await late
     assert [task for task in asyncio.all_tasks() if task.get_name() == "pipe"] == []
+
+
+async def test_the_same_on_the_way_to_a_cluster(settings: Settings) -> None:
+    nowhere = settings.model_copy(update={"redis_url": SecretStr("redis+cluster://127.0.0.1:1")})
+    async with contextlib.aclosing(connect_redis(nowhere)) as redis:
+        pipe = pipe_to(redis)
+        waiting = asyncio.create_task(pipe.ask([("PING",)]))
+        await asyncio.sleep(0)
+        await pipe.aclose()
+        for late in (waiting, pipe.ask([("PING",)])):
+            with pytest.raises(REDIS_AWAY):
+                await late

@@ -169,39 +169,48 @@ class _ClusterPipe:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._fresh: list[tuple[Sequence[Command], asyncio.Future[list[Any]]]] = []
+        self._waiting: set[asyncio.Future[list[Any]]] = set()
         self._sending: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     async def ask(self, commands: Sequence[Command]) -> list[Any]:
+        if self._closed:
+            raise NotConnected(CLOSED)
         loop = asyncio.get_running_loop()
         if not self._fresh:
             loop.call_soon(self._send)
         all_told: asyncio.Future[list[Any]] = loop.create_future()
         self._fresh.append((commands, all_told))
+        self._waiting.add(all_told)
+        all_told.add_done_callback(self._waiting.discard)
         return await all_told
 
     async def aclose(self) -> None:
+        self._closed = True
         await end_tasks(self._sending)
+        for all_told in self._waiting:
+            if not all_told.done():
+                all_told.set_exception(NotConnected(CLOSED))
 
     def _send(self) -> None:
         fresh, self._fresh = self._fresh, []
-        task = asyncio.create_task(self._carry(fresh))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+        if not self._closed:
+            task = asyncio.create_task(self._carry(fresh))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
 
     async def _carry(self, fresh: Sequence[tuple[Sequence[Command], asyncio.Future[list[Any]]]]) -> None:
+        pipeline = self._redis.pipeline(transaction=False)
         try:
-            pipeline = self._redis.pipeline(transaction=False)
             for command in (command for commands, _ in fresh for command in commands):
                 pipeline.execute_command(*command)  # pyright: ignore[reportUnknownMemberType]
             answers = iter(await pipeline.execute(raise_on_error=False))
-            for commands, all_told in fresh:
-                told = list(itertools.islice(answers, len(commands)))
-                if not all_told.done():
-                    all_told.set_result(told)
         except Exception as error:  # whatever it is, it belongs to those who ask
             for _, all_told in fresh:
                 if not all_told.done():
                     all_told.set_exception(error)
-        finally:
-            for _, all_told in fresh:
-                all_told.cancel()  # without an answer: this process ends
+            return
+        for commands, all_told in fresh:
+            told = list(itertools.islice(answers, len(commands)))
+            if not all_told.done():
+                all_told.set_result(told)
