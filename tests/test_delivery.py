@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import secrets
 from collections.abc import AsyncGenerator
@@ -29,7 +30,7 @@ from server.core.tx import SYSTEM, Actor, Tx
 from server.core.valkey import connect_redis
 from server.scheduling import PublicSlot, SlotChanged, SlotStatus
 from tests.conftest import PASSWORD, Services
-from tests.house import Cast, Client, House, open_house_of
+from tests.house import Cast, Client, House, open_house_of, serving
 
 
 def live(client: Client, *, base: str | None = None) -> LiveClient:
@@ -610,3 +611,23 @@ async def test_a_called_patient_whose_doctor_vanishes_waits_again_in_the_same_pl
 
 def _lags(socket: Socket) -> bool:
     return socket.slow_since is not None
+
+
+async def test_a_client_without_a_server_leaves_no_connection_behind(house: House) -> None:
+    """When none answers, and when it ends while it tries to come back."""
+    left: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: left.append(str(context["message"])))
+
+    async def outlives_its_server() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            async with serving(house.settings) as (_, base):
+                client = await stack.enter_async_context(LiveClient(base))
+            await client.until(lambda: not client.is_connected)
+            await asyncio.sleep(0.5)  # it tries, in vain
+
+    with pytest.raises(Refusal):
+        async with LiveClient("http://127.0.0.1:1"):
+            pass
+    await outlives_its_server()
+    gc.collect()
+    assert left == []

@@ -60,12 +60,23 @@ class LiveClient:
         self._client = client
 
     async def __aenter__(self) -> LiveClient:
-        await self._client.connect(self._url, transports=["websocket"], auth=self._auth, headers=self._headers)
+        try:
+            await self._client.connect(self._url, transports=["websocket"], auth=self._auth, headers=self._headers)
+        except BaseException:
+            await self._close_http()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await end_tasks(self._tasks)
         await self._client.shutdown()
+        await self._close_http()
+
+    async def _close_http(self) -> None:
+        """python-engineio forgets the session of a connection that did not come about."""
+        http = self._client.eio.http
+        if http is not None:
+            await http.close()
 
     @property
     def is_connected(self) -> bool:
