@@ -68,14 +68,15 @@ $body$ $function$,
         format(entry, named, patient, consultation, $$'{}'::text[]$$, format(digest, 'r'), 'null::bytea', 'was r')
     );
     execute format(
-        'create or replace trigger audited after insert on %1$I referencing new table as is_now
-         for each statement execute function %2$I()', named, 'audited_' || named);
-    execute format(
-        'create or replace trigger audited_update after update on %1$I referencing old table as was new table as is_now
-         for each statement execute function %2$I()', named, 'audited_' || named);
-    execute format(
-        'create or replace trigger audited_delete after delete on %1$I referencing old table as was
-         for each statement execute function %2$I()', named, 'audited_' || named);
+        $triggers$
+create or replace trigger audited after insert on %1$I referencing new table as is_now
+    for each statement execute function %2$I();
+create or replace trigger audited_update after update on %1$I referencing old table as was new table as is_now
+    for each statement execute function %2$I();
+create or replace trigger audited_delete after delete on %1$I referencing old table as was
+    for each statement execute function %2$I() $triggers$,
+        named, 'audited_' || named
+    );
 end
 $make$;
 
@@ -84,8 +85,6 @@ declare
     name text;
 begin
     foreach name in array array['availability_slots', 'consultations', 'payments', 'payment_entries', 'consents'] loop
-        execute format('drop trigger audited on %1$I; drop trigger audited_update on %1$I;
-                        drop trigger audited_delete on %1$I', name);
         call keep_trail_by_statement(name::regclass);
     end loop;
 end

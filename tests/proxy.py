@@ -121,7 +121,7 @@ def way_to(url: str) -> Callable[[], Awaitable[Pair]]:
 
 @contextlib.asynccontextmanager
 async def proxy_to(url: str) -> AsyncGenerator[Proxy]:
-    """A proxy on a free port, open, to a Redis or a PostgreSQL."""
+    """A proxy on a free port, open, to a Redis, a PostgreSQL or a server."""
     proxy = Proxy(way_to_postgres(url) if url.startswith("postgres") else way_to(url))
     proxy.passes.set()
     listening = await asyncio.start_server(proxy.answer, "127.0.0.1", 0)
@@ -134,4 +134,4 @@ async def proxy_to(url: str) -> AsyncGenerator[Proxy]:
         await proxy.cut()
 
 
-__all__ = ["Proxy", "Trap", "proxy_to", "way_to"]
+__all__ = ["Pair", "Proxy", "Trap", "proxy_to", "way_to"]

@@ -30,7 +30,8 @@ from server.core.tx import SYSTEM, Actor, Tx
 from server.core.valkey import connect_redis
 from server.scheduling import PublicSlot, SlotChanged, SlotStatus
 from tests.conftest import PASSWORD, Services
-from tests.house import Cast, Client, House, open_house_of, serving
+from tests.house import Cast, Client, House, open_house_of
+from tests.proxy import Pair, proxy_to
 
 
 def live(client: Client, *, base: str | None = None) -> LiveClient:
@@ -618,16 +619,21 @@ async def test_a_client_without_a_server_leaves_no_connection_behind(house: Hous
     left: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: left.append(str(context["message"])))
 
-    async def outlives_its_server() -> None:
-        async with contextlib.AsyncExitStack() as stack:
-            async with serving(house.settings) as (_, base):
-                client = await stack.enter_async_context(LiveClient(base))
-            await client.until(lambda: not client.is_connected)
-            await asyncio.sleep(0.5)  # it tries, in vain
+    tried = asyncio.Event()
+
+    async def away() -> Pair:
+        tried.set()
+        raise ConnectionRefusedError
+
+    async def tries_in_vain_until_its_end() -> None:
+        async with proxy_to(house.base) as proxy, LiveClient(f"http://127.0.0.1:{proxy.port}"):
+            proxy.reach = away
+            await proxy.cut()
+            await asyncio.wait_for(tried.wait(), 10)
 
     with pytest.raises(Refusal):
         async with LiveClient("http://127.0.0.1:1"):
             pass
-    await outlives_its_server()
+    await tries_in_vain_until_its_end()
     gc.collect()
     assert left == []
